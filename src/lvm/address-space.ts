@@ -1,0 +1,298 @@
+/**
+ * A guest process's address space: one 4 GiB WebAssembly memory, a protection byte and a state byte for every page.
+ *
+ * This is where a page becomes dirty: `#makeDirty`. Translated code tests the state byte before every access and calls
+ * `resolve` when it is not plain; the library OS uses `readable`, `writable`, `read` and `write`, which do the same test.
+ * Untouched pages cost nothing: the memory is reserved, not resident.
+ */
+
+import { assert } from './assert.ts';
+import {
+  type Address,
+  PAGE_SHIFT,
+  PAGE_SIZE,
+  PAGE_STATE,
+  PROT_EXEC,
+  PROT_MAPPED,
+  PROT_READ,
+  PROT_WRITE,
+  STATE_ABSENT,
+  STATE_CLEAN,
+  STATE_CODE,
+  STATE_NO_READ,
+  STATE_NO_WRITE,
+  USER_END,
+  USER_PAGES,
+} from './layout.ts';
+
+/** A run of pages of equal protection. */
+export interface PageRun {
+  readonly page: number;
+  readonly count: number;
+  /** PROT_* bits with PROT_MAPPED. */
+  readonly prot: number;
+}
+
+const WASM_PAGES = 65536;
+
+export class AddressSpace {
+  readonly id: number;
+  readonly memory: WebAssembly.Memory;
+  readonly u8: Uint8Array;
+  readonly view: DataView;
+  /** PROT_* | PROT_MAPPED of each page; 0 = unmapped. */
+  readonly prot: Uint8Array;
+  /** The state bytes that translated code reads. */
+  readonly state: Uint8Array;
+  /** Called when pages that hold translated code change, are unmapped or lose PROT_EXEC. Set by the code cache. */
+  onCodeChange: ((firstPage: number, count: number) => void) | null = null;
+  /** Mappings changed since the last `takeMappingChange`. */
+  #mappingChanged = true;
+  /** Pages that became dirty since the last `takeDirty`, each once, in the order in which they did. */
+  #dirty: number[] = [];
+
+  constructor(id: number) {
+    this.id = id;
+    this.memory = new WebAssembly.Memory({ initial: WASM_PAGES, maximum: WASM_PAGES });
+    this.u8 = new Uint8Array(this.memory.buffer);
+    this.view = new DataView(this.memory.buffer);
+    this.prot = new Uint8Array(USER_PAGES);
+    this.state = new Uint8Array(this.memory.buffer, PAGE_STATE, 1 << 20);
+    this.state.fill(STATE_ABSENT);
+  }
+
+  /** Maps zero-filled pages, replacing what was there. `start` and `length` are multiples of PAGE_SIZE. */
+  map(start: Address, length: number, prot: number): void {
+    this.unmap(start, length);
+    const first = start >>> PAGE_SHIFT;
+    const count = length / PAGE_SIZE;
+    this.prot.fill(prot | PROT_MAPPED, first, first + count);
+    this.state.fill(stateOf(prot) | STATE_CLEAN, first, first + count);
+    this.#mappingChanged = true;
+  }
+
+  /** Unmaps pages. Their bytes become zero, so that an absent page always is. */
+  unmap(start: Address, length: number): void {
+    const { first, count } = this.#range(start, length);
+    this.#codeChange(first, count);
+    for (let page = first; page < first + count; page++) {
+      if (this.prot[page] === 0) continue;
+      this.#zero(page);
+      this.prot[page] = 0;
+      this.state[page] = STATE_ABSENT;
+    }
+    this.#mappingChanged = true;
+  }
+
+  /** Changes the protection of mapped pages. */
+  protect(start: Address, length: number, prot: number): void {
+    const { first, count } = this.#range(start, length);
+    for (let page = first; page < first + count; page++) {
+      assert(this.prot[page] !== 0, 'protect of an unmapped page');
+      if ((this.prot[page]! & PROT_EXEC) !== 0 && (prot & PROT_EXEC) === 0) this.#codeChange(page, 1);
+      this.prot[page] = prot | PROT_MAPPED;
+      this.state[page] = stateOf(prot) | (this.state[page]! & (STATE_CLEAN | STATE_CODE));
+    }
+    this.#mappingChanged = true;
+  }
+
+  isMapped(address: Address): boolean {
+    return address < USER_END && this.prot[address >>> PAGE_SHIFT] !== 0;
+  }
+
+  /**
+   * Makes [address, address+length) ready for an access of translated code or the library OS: pages that may be written
+   * become dirty and their translated code is dropped. Returns -1 when every byte is accessible, else the first address
+   * that is not.
+   */
+  resolve(address: Address, length: number, write: boolean): number {
+    if (length <= 0) return -1;
+    if (address < 0 || address + length > USER_END) return address < 0 || address >= USER_END ? address : USER_END;
+    const last = (address + length - 1) >>> PAGE_SHIFT;
+    const need = write ? PROT_WRITE : PROT_READ;
+    for (let page = address >>> PAGE_SHIFT; page <= last; page++) {
+      if ((this.prot[page]! & need) === 0 && !(!write && (this.prot[page]! & (PROT_WRITE | PROT_EXEC)) !== 0)) {
+        return Math.max(address, page * PAGE_SIZE);
+      }
+    }
+    if (write) {
+      for (let page = address >>> PAGE_SHIFT; page <= last; page++) {
+        const state = this.state[page]!;
+        if (state === 0) continue;
+        if ((state & STATE_CODE) !== 0) this.#codeChange(page, 1);
+        if ((state & STATE_CLEAN) !== 0) this.#makeDirty(page);
+      }
+    }
+    return -1;
+  }
+
+  /** The one place where a page becomes dirty. */
+  #makeDirty(page: number): void {
+    this.state[page]! &= ~STATE_CLEAN;
+    this.#dirty.push(page);
+  }
+
+  /** A page that now holds translated code: a store to it takes the slow path. */
+  markCode(page: number): void {
+    this.state[page]! |= STATE_CODE;
+  }
+
+  /** Bytes of the guest (a view, valid until the guest runs), or null where any byte is not readable (-EFAULT). */
+  read(address: Address, length: number): Uint8Array | null {
+    if (this.resolve(address, length, false) !== -1) return null;
+    return this.u8.subarray(address, address + length);
+  }
+
+  /** Copies into the guest. False, and nothing written, where any byte is not writable (-EFAULT). */
+  write(address: Address, bytes: Uint8Array): boolean {
+    if (this.resolve(address, bytes.length, true) !== -1) return false;
+    this.u8.set(bytes, address);
+    return true;
+  }
+
+  /** Copies into the guest whatever the protection says: loaders, ptrace-like writes. The pages must be mapped. */
+  poke(address: Address, bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    const last = (address + bytes.length - 1) >>> PAGE_SHIFT;
+    for (let page = address >>> PAGE_SHIFT; page <= last; page++) {
+      assert(this.prot[page] !== 0, 'poke of an unmapped page');
+      if ((this.state[page]! & STATE_CODE) !== 0) this.#codeChange(page, 1);
+      if ((this.state[page]! & STATE_CLEAN) !== 0) this.#makeDirty(page);
+    }
+    this.u8.set(bytes, address);
+  }
+
+  /** True where an instruction may be fetched from `address`. */
+  isExecutable(address: Address): boolean {
+    return address < USER_END && (this.prot[address >>> PAGE_SHIFT]! & PROT_EXEC) !== 0;
+  }
+
+  /** Pages dirtied since the last call that are still mapped, ascending; they are clean from now on. */
+  takeDirty(): number[] {
+    const pages = this.#dirty.filter((page) => this.prot[page] !== 0 && (this.state[page]! & STATE_CLEAN) === 0);
+    for (const page of pages) this.state[page]! |= STATE_CLEAN;
+    this.#dirty = [];
+    return [...new Set(pages)].sort((a, b) => a - b);
+  }
+
+  /** Pages dirty now, without cleaning them. */
+  get dirtyCount(): number {
+    return this.#dirty.length;
+  }
+
+  /** True once after mappings or protections changed. */
+  takeMappingChange(): boolean {
+    const changed = this.#mappingChanged;
+    this.#mappingChanged = false;
+    return changed;
+  }
+
+  /** The mapped pages as runs of equal protection. */
+  mappings(): PageRun[] {
+    const runs: PageRun[] = [];
+    let page = 0;
+    while (page < USER_PAGES) {
+      const prot = this.prot[page]!;
+      let end = page + 1;
+      while (end < USER_PAGES && this.prot[end] === prot) end++;
+      if (prot !== 0) runs.push({ page, count: end - page, prot });
+      page = end;
+    }
+    return runs;
+  }
+
+  /**
+   * Makes the mapping exactly `runs`: pages mapped before and after keep their bytes, others become zero. For backups
+   * and restores; every page is left clean.
+   */
+  applyMappings(runs: readonly PageRun[]): void {
+    let page = 0;
+    const drop = (from: number, to: number): void => {
+      for (let p = from; p < to; p++) {
+        if (this.prot[p] === 0) continue;
+        this.#codeChange(p, 1);
+        this.#zero(p);
+        this.prot[p] = 0;
+        this.state[p] = STATE_ABSENT;
+      }
+    };
+    for (const run of runs) {
+      drop(page, run.page);
+      for (let p = run.page; p < run.page + run.count; p++) {
+        if ((run.prot & PROT_EXEC) === 0) this.#codeChange(p, 1);
+        this.state[p] = stateOf(run.prot) | STATE_CLEAN | (this.state[p]! & STATE_CODE);
+        this.prot[p] = run.prot;
+      }
+      page = run.page + run.count;
+    }
+    drop(page, USER_PAGES);
+    this.#dirty = [];
+    this.#mappingChanged = true;
+  }
+
+  /** Overwrites a page with a checkpoint's bytes; it is clean afterwards. */
+  loadPage(page: number, bytes: Uint8Array): void {
+    assert(bytes.length === PAGE_SIZE && page < USER_PAGES, 'page');
+    this.#codeChange(page, 1);
+    this.u8.set(bytes, page * PAGE_SIZE);
+    this.state[page]! |= STATE_CLEAN;
+  }
+
+  /** A page's bytes: a view, valid until the guest runs. */
+  page(page: number): Uint8Array {
+    return this.u8.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE);
+  }
+
+  /** True when the page is all zero: a mapped page that was never written reads as such. */
+  isZero(page: number): boolean {
+    const words = new Float64Array(this.memory.buffer, page * PAGE_SIZE, PAGE_SIZE / 8);
+    const bits = new Int32Array(this.memory.buffer, page * PAGE_SIZE, PAGE_SIZE / 4);
+    if (words[0] !== 0 || words[511] !== 0) return false;
+    for (let i = 0; i < bits.length; i++) if (bits[i] !== 0) return false;
+    return true;
+  }
+
+  /** A copy for a forked process. Every nonzero page of the copy is dirty. */
+  fork(id: number): AddressSpace {
+    const child = new AddressSpace(id);
+    child.prot.set(this.prot);
+    for (let page = 0; page < USER_PAGES; page++) {
+      const prot = this.prot[page]!;
+      if (prot === 0) continue;
+      child.state[page] = stateOf(prot) | STATE_CLEAN;
+      if (this.isZero(page)) continue;
+      child.page(page).set(this.page(page));
+      child.#makeDirty(page);
+    }
+    return child;
+  }
+
+  #range(start: Address, length: number): { first: number; count: number } {
+    assert(start % PAGE_SIZE === 0 && length % PAGE_SIZE === 0, 'page-aligned range');
+    assert(start >= 0 && length >= 0 && start + length <= USER_END, 'range inside the user area');
+    return { first: start >>> PAGE_SHIFT, count: length / PAGE_SIZE };
+  }
+
+  #zero(page: number): void {
+    // Reading a page that was never touched would make it resident on some hosts, writing it on all: only dirty it if needed.
+    if (!this.isZero(page)) this.page(page).fill(0);
+  }
+
+  #codeChange(first: number, count: number): void {
+    let any = false;
+    for (let page = first; page < first + count; page++) {
+      if ((this.state[page]! & STATE_CODE) === 0) continue;
+      this.state[page]! &= ~STATE_CODE;
+      any = true;
+    }
+    if (any) this.onCodeChange?.(first, count);
+  }
+}
+
+function stateOf(prot: number): number {
+  let state = 0;
+  // x86 has no execute-only or write-only pages without protection keys: PROT_WRITE and PROT_EXEC imply reading.
+  if ((prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) === 0) state |= STATE_NO_READ;
+  if ((prot & PROT_WRITE) === 0) state |= STATE_NO_WRITE;
+  return state;
+}

@@ -1,0 +1,51 @@
+/**
+ * The virtual CPU as the library OS sees it. x86/ implements it by translating guest code to WebAssembly.
+ */
+
+import type { Context } from '../x86/state.ts';
+import type { AddressSpace } from './address-space.ts';
+
+export type CpuExit =
+  | { readonly kind: 'budget' }
+  /** A SYSCALL instruction was retired: rip is behind it, rcx and r11 are set as the SDM says. */
+  | { readonly kind: 'syscall' }
+  /** An exception; rip and all registers are as of the faulting instruction (traps: #BP, #DB: behind it). */
+  | {
+      readonly kind: 'fault';
+      /** VECTOR_* of x86/state.ts. */
+      readonly vector: number;
+      /** For #PF: the address. A bigint because it may be any 64-bit value. */
+      readonly address: bigint;
+      /** For #PF: the SDM's error code (bit 0 present, bit 1 write, bit 4 fetch). */
+      readonly error: number;
+    };
+
+export interface VirtualCpu {
+  /**
+   * Runs `context` in `space` until an exit. At least one instruction is retired unless the exit is a fault. `budget` is
+   * in guest instructions: with `exact` the run stops after exactly that many (when nothing else stops it), without it
+   * at the first convenient instruction boundary at or after that many.
+   */
+  run(space: AddressSpace, context: Context, budget: number, exact: boolean): CpuExit;
+
+  /** Instructions retired by the last `run`. */
+  readonly retired: number;
+
+  /** Brings the loaded context (if any) of `space` back into its own buffer: before the space is captured or dropped. */
+  unload(space: AddressSpace): void;
+
+  /** Forgets everything about a space that will not run again. */
+  drop(space: AddressSpace): void;
+
+  /** Entry points translated since the last call, for a backup to translate ahead of a failover. */
+  takeTranslated(space: AddressSpace): number[];
+
+  /** Translates entry points ahead of time; those that are not executable are ignored. */
+  warm(space: AddressSpace, entries: readonly number[]): void;
+}
+
+/** What the CPU asks of the machine around it. */
+export interface CpuEnvironment {
+  /** The time-stamp counter: virtual time, not the host's. */
+  readTsc(): bigint;
+}

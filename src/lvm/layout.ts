@@ -1,0 +1,42 @@
+/**
+ * Where everything stands in a guest process's 4 GiB WebAssembly memory. Guest address = wasm address; the top 16 MiB,
+ * where the library OS maps nothing, hold what translated code needs at constant addresses.
+ */
+
+/** A guest virtual address, 0 … USER_END. The one place to change for wider address spaces. */
+export type Address = number;
+
+export const PAGE_SHIFT = 12;
+export const PAGE_SIZE = 4096;
+export const PAGE_MASK = 4095;
+
+/** The library OS maps only in [USER_START, USER_END); page 0 … 0xffff never (vm.mmap_min_addr). */
+export const USER_START = 0x0001_0000;
+export const USER_END = 0xff00_0000;
+export const USER_PAGES = USER_END / PAGE_SIZE;
+
+/** One state byte for every page of the 4 GiB (1 MiB); the reserved pages are PAGE_ABSENT for ever. */
+export const PAGE_STATE = 0xff00_0000;
+
+/** Jump cache: JUMP_CACHE_ENTRIES × { rip: u32, slot: u32 }, direct-mapped. See x86/dispatch. */
+export const JUMP_CACHE = 0xff20_0000;
+export const JUMP_CACHE_ENTRIES = 1 << 16;
+
+/** The register file (x86/state.ts has its fields). */
+export const REGISTER_FILE = 0xff40_0000;
+
+/**
+ * Page-state bits. 0 means: present, readable, writable, already dirty, no translated code — the fast path of every
+ * store. A load takes the slow path when STATE_NO_READ is set, a store when any bit is set.
+ */
+export const STATE_NO_READ = 0x80;
+export const STATE_NO_WRITE = 0x40;
+export const STATE_CLEAN = 0x01;
+export const STATE_CODE = 0x02;
+export const STATE_ABSENT = STATE_NO_READ | STATE_NO_WRITE;
+
+/** Protection of a mapped page, as PROT_* of mman.h; PROT_MAPPED tells a PROT_NONE page from an unmapped one. */
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const PROT_EXEC = 4;
+export const PROT_MAPPED = 8;
