@@ -34,6 +34,10 @@ export interface PageRun {
 }
 
 const WASM_PAGES = 65536;
+/** Longest list of dirty pages before doubles are dropped from it. */
+const LIST_LIMIT = 2 * USER_PAGES;
+const pattern64 = new Float64Array(1);
+const pattern8 = new Uint8Array(pattern64.buffer);
 
 export class AddressSpace {
   readonly id: number;
@@ -46,10 +50,15 @@ export class AddressSpace {
   readonly state: Uint8Array;
   /** Called when pages that hold translated code change, are unmapped or lose PROT_EXEC. Set by the code cache. */
   onCodeChange: ((firstPage: number, count: number) => void) | null = null;
-  /** Mappings changed since the last `takeMappingChange`. */
-  #mappingChanged = true;
-  /** Pages that became dirty since the last `takeDirty`, each once, in the order in which they did. */
+  /** The pages [first, end) whose mappings changed since the last `takeMappingRange`; first = end: none. */
+  #changedFirst = 0;
+  #changedEnd = USER_PAGES;
+  /** Pages that became dirty since the last `takeDirty`, in the order in which they did; some perhaps twice. */
   #dirty: number[] = [];
+  /** Pages whose bytes an `unmap` made zero since the last `takeDirty`: mapped again, they differ from what a backup has. */
+  #zeroed: number[] = [];
+  /** Eight protection bytes at a time, to pass over long runs. Never a NaN: bytes of `prot` are below 16. */
+  readonly #prot64: Float64Array;
 
   constructor(id: number) {
     this.id = id;
@@ -57,6 +66,7 @@ export class AddressSpace {
     this.u8 = new Uint8Array(this.memory.buffer);
     this.view = new DataView(this.memory.buffer);
     this.prot = new Uint8Array(USER_PAGES);
+    this.#prot64 = new Float64Array(this.prot.buffer);
     this.state = new Uint8Array(this.memory.buffer, PAGE_STATE, 1 << 20);
     this.state.fill(STATE_ABSENT);
   }
@@ -68,7 +78,7 @@ export class AddressSpace {
     const count = length / PAGE_SIZE;
     this.prot.fill(prot | PROT_MAPPED, first, first + count);
     this.state.fill(stateOf(prot) | STATE_CLEAN, first, first + count);
-    this.#mappingChanged = true;
+    this.#mappingChange(first, first + count);
   }
 
   /** Unmaps pages. Their bytes become zero, so that an absent page always is. */
@@ -77,11 +87,12 @@ export class AddressSpace {
     this.#codeChange(first, count);
     for (let page = first; page < first + count; page++) {
       if (this.prot[page] === 0) continue;
-      this.#zero(page);
+      if (this.#zero(page)) this.#zeroed.push(page);
       this.prot[page] = 0;
       this.state[page] = STATE_ABSENT;
     }
-    this.#mappingChanged = true;
+    if (this.#zeroed.length > LIST_LIMIT) this.#zeroed = [...new Set(this.#zeroed)];
+    this.#mappingChange(first, first + count);
   }
 
   /** Changes the protection of mapped pages. */
@@ -93,7 +104,7 @@ export class AddressSpace {
       this.prot[page] = prot | PROT_MAPPED;
       this.state[page] = stateOf(prot) | (this.state[page]! & (STATE_CLEAN | STATE_CODE));
     }
-    this.#mappingChanged = true;
+    this.#mappingChange(first, first + count);
   }
 
   isMapped(address: Address): boolean {
@@ -130,6 +141,19 @@ export class AddressSpace {
   #makeDirty(page: number): void {
     this.state[page]! &= ~STATE_CLEAN;
     this.#dirty.push(page);
+    // Where nobody takes them (an unreplicated run), pages mapped again and again must not fill the memory.
+    if (this.#dirty.length > LIST_LIMIT) this.#dirty = [...new Set(this.#dirty)];
+  }
+
+  #mappingChange(first: number, end: number): void {
+    if (first === end) return;
+    if (this.#changedFirst === this.#changedEnd) {
+      this.#changedFirst = first;
+      this.#changedEnd = end;
+    } else {
+      this.#changedFirst = Math.min(this.#changedFirst, first);
+      this.#changedEnd = Math.max(this.#changedEnd, end);
+    }
   }
 
   /** A page that now holds translated code: a store to it takes the slow path. */
@@ -167,12 +191,21 @@ export class AddressSpace {
     return address < USER_END && (this.prot[address >>> PAGE_SHIFT]! & PROT_EXEC) !== 0;
   }
 
-  /** Pages dirtied since the last call that are still mapped, ascending; they are clean from now on. */
+  /**
+   * Pages that are mapped and differ from what they were at the last call: written since, or zero again after an unmap.
+   * Ascending; they are clean from now on.
+   */
   takeDirty(): number[] {
-    const pages = this.#dirty.filter((page) => this.prot[page] !== 0 && (this.state[page]! & STATE_CLEAN) === 0);
-    for (const page of pages) this.state[page]! |= STATE_CLEAN;
+    const pages = new Set<number>();
+    for (const page of this.#dirty) {
+      if (this.prot[page] === 0 || (this.state[page]! & STATE_CLEAN) !== 0) continue;
+      this.state[page]! |= STATE_CLEAN;
+      pages.add(page);
+    }
+    for (const page of this.#zeroed) if (this.prot[page] !== 0) pages.add(page);
     this.#dirty = [];
-    return [...new Set(pages)].sort((a, b) => a - b);
+    this.#zeroed = [];
+    return [...pages].sort((a, b) => a - b);
   }
 
   /** Pages dirty now, without cleaning them. */
@@ -182,38 +215,61 @@ export class AddressSpace {
 
   /** True once after mappings or protections changed. */
   takeMappingChange(): boolean {
-    const changed = this.#mappingChanged;
-    this.#mappingChanged = false;
-    return changed;
+    return this.takeMappingRange() !== null;
   }
 
-  /** The mapped pages as runs of equal protection. */
-  mappings(): PageRun[] {
+  /** The pages within which mappings or protections changed since the last call, or null. */
+  takeMappingRange(): { first: number; end: number } | null {
+    const range = { first: this.#changedFirst, end: this.#changedEnd };
+    this.#changedFirst = this.#changedEnd = 0;
+    return range.first === range.end ? null : range;
+  }
+
+  /** The mapped pages in [first, end) as runs of equal protection. */
+  mappings(first = 0, end = USER_PAGES): PageRun[] {
     const runs: PageRun[] = [];
-    let page = 0;
-    while (page < USER_PAGES) {
+    let page = first;
+    while (page < end) {
       const prot = this.prot[page]!;
-      let end = page + 1;
-      while (end < USER_PAGES && this.prot[end] === prot) end++;
-      if (prot !== 0) runs.push({ page, count: end - page, prot });
-      page = end;
+      const next = this.#runEnd(page, end);
+      if (prot !== 0) runs.push({ page, count: next - page, prot });
+      page = next;
     }
     return runs;
   }
 
+  /** The first page after `page`, at most `end`, that has another protection. */
+  #runEnd(page: number, end: number): number {
+    const prot = this.prot[page]!;
+    let next = page + 1;
+    while (next < end && (next & 7) !== 0 && this.prot[next] === prot) next++;
+    if (next < end && (next & 7) === 0) {
+      pattern8.fill(prot);
+      const eight = pattern64[0]!;
+      while (next + 8 <= end && this.#prot64[next >>> 3] === eight) next += 8;
+      while (next < end && this.prot[next] === prot) next++;
+    }
+    return next;
+  }
+
   /**
-   * Makes the mapping exactly `runs`: pages mapped before and after keep their bytes, others become zero. For backups
-   * and restores; every page is left clean.
+   * Makes the mapping of the pages in [first, end) exactly `runs`: pages mapped before and after keep their bytes, others
+   * become zero. For backups and restores; every page is left clean.
    */
-  applyMappings(runs: readonly PageRun[]): void {
-    let page = 0;
+  applyMappings(runs: readonly PageRun[], first = 0, end = USER_PAGES): void {
+    let page = first;
     const drop = (from: number, to: number): void => {
-      for (let p = from; p < to; p++) {
-        if (this.prot[p] === 0) continue;
-        this.#codeChange(p, 1);
-        this.#zero(p);
-        this.prot[p] = 0;
-        this.state[p] = STATE_ABSENT;
+      while (from < to) {
+        const next = this.#runEnd(from, to);
+        if (this.prot[from] !== 0) {
+          for (let p = from; p < next; p++) {
+            this.#codeChange(p, 1);
+            this.#zero(p);
+            this.prot[p] = 0;
+            this.state[p] = STATE_ABSENT;
+          }
+        }
+        from = next;
       }
     };
     for (const run of runs) {
@@ -225,9 +281,10 @@ export class AddressSpace {
       }
       page = run.page + run.count;
     }
-    drop(page, USER_PAGES);
+    drop(page, end);
     this.#dirty = [];
-    this.#mappingChanged = true;
+    this.#zeroed = [];
+    this.#mappingChange(first, end);
   }
 
   /** Overwrites a page with a checkpoint's bytes; it is clean afterwards. */
@@ -273,9 +330,12 @@ export class AddressSpace {
     return { first: start >>> PAGE_SHIFT, count: length / PAGE_SIZE };
   }
 
-  #zero(page: number): void {
+  /** True when there was something to make zero. */
+  #zero(page: number): boolean {
     // Reading a page that was never touched would make it resident on some hosts, writing it on all: only dirty it if needed.
-    if (!this.isZero(page)) this.page(page).fill(0);
+    if (this.isZero(page)) return false;
+    this.page(page).fill(0);
+    return true;
   }
 
   #codeChange(first: number, count: number): void {
