@@ -73,6 +73,22 @@ export class Ledger {
     return changes;
   }
 
+  /** Instead of `take`, where nobody needs what changed: an unreplicated run. */
+  forget(): void {
+    this.#touched.clear();
+  }
+
+  /** Keys in insertion order. */
+  keys(): string[] {
+    return [...this.#parts.keys()];
+  }
+
+  /** One part as it is now, changed or not; null when there is none. */
+  encode(key: string): Change | null {
+    const part = this.#parts.get(key);
+    return part === undefined ? null : { key, bytes: encodePart(part) };
+  }
+
   /** Everything, in insertion order: for a learner or a saved checkpoint. */
   all(): Change[] {
     return [...this.#parts.values()].map((part) => ({ key: part.key, bytes: encodePart(part) }));

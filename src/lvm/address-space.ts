@@ -231,7 +231,7 @@ export class AddressSpace {
     let page = first;
     while (page < end) {
       const prot = this.prot[page]!;
-      const next = this.#runEnd(page, end);
+      const next = this.runEnd(page, end);
       if (prot !== 0) runs.push({ page, count: next - page, prot });
       page = next;
     }
@@ -239,7 +239,7 @@ export class AddressSpace {
   }
 
   /** The first page after `page`, at most `end`, that has another protection. */
-  #runEnd(page: number, end: number): number {
+  runEnd(page: number, end = USER_PAGES): number {
     const prot = this.prot[page]!;
     let next = page + 1;
     while (next < end && (next & 7) !== 0 && this.prot[next] === prot) next++;
@@ -260,7 +260,7 @@ export class AddressSpace {
     let page = first;
     const drop = (from: number, to: number): void => {
       while (from < to) {
-        const next = this.#runEnd(from, to);
+        const next = this.runEnd(from, to);
         if (this.prot[from] !== 0) {
           for (let p = from; p < next; p++) {
             this.#codeChange(p, 1);

@@ -1,0 +1,93 @@
+/**
+ * Capture: what a machine changed since the last time, as an encoded delta. The machine stands at an instruction boundary;
+ * page contents are copied once, from the memories into the message.
+ */
+
+import type { AddressSpace } from '../lvm/address-space.ts';
+import type { VirtualCpu } from '../lvm/cpu.ts';
+import { type Blob, type DeltaSource, encodeDelta, type SpaceDelta } from './delta.ts';
+import type { Ledger } from './ledger.ts';
+
+/** A machine as this folder sees it. */
+export interface Capturable {
+  /** The guest processes' memories, by id. An id that is used again for another space means a new space. */
+  readonly spaces: ReadonlyMap<number, AddressSpace>;
+  readonly ledger: Ledger;
+  readonly instructions: number;
+  readonly cpu: Pick<VirtualCpu, 'unload' | 'takeTranslated'>;
+}
+
+type SourceSpace = DeltaSource['spaces'][number];
+
+export class Capturer {
+  readonly #machine: Capturable;
+  /** The spaces that the last delta (or the state this machine was restored from) knows. */
+  #known: Map<number, AddressSpace>;
+
+  /** The state at construction counts as known: learners begin with a StateTransfer, not with the first delta. */
+  constructor(machine: Capturable) {
+    this.#machine = machine;
+    this.#known = new Map(machine.spaces);
+  }
+
+  /**
+   * The delta since the last `capture`. `host`: opaque bytes of the replica process that go with this state; `blobs`:
+   * image files first read since the last capture.
+   */
+  capture(epoch: number, host: Uint8Array, blobs: readonly Blob[] = []): Uint8Array {
+    const { spaces, ledger, instructions, cpu } = this.#machine;
+    const changed: SourceSpace[] = [];
+    const removed: number[] = [];
+    for (const id of this.#known.keys()) if (!spaces.has(id)) removed.push(id);
+    for (const [id, space] of spaces) {
+      cpu.unload(space);
+      const created = this.#known.get(id) !== space;
+      const range = space.takeMappingRange();
+      const dirty = space.takeDirty();
+      const entries = cpu.takeTranslated(space);
+      if (!created && range === null && dirty.length === 0 && entries.length === 0) continue;
+      const runs = range === null ? [] : space.mappings(range.first, range.end);
+      changed.push({ id, created, range, runs, ...split(space, dirty), entries, memory: space.u8 });
+      if (created) this.#known.set(id, space);
+    }
+    for (const id of removed) this.#known.delete(id);
+    return encodeDelta({ epoch, instructions, host, removed, spaces: changed, parts: ledger.take(), blobs });
+  }
+
+  /** In place of `capture` while nobody needs deltas: keeps what is remembered about changes small. */
+  skip(): void {
+    this.#machine.ledger.forget();
+  }
+}
+
+/** The whole state as one delta: a saved checkpoint, or what a shadow is made of in tests. Leaves the dirty pages dirty. */
+export function captureAll(
+  machine: Capturable,
+  epoch: number,
+  host: Uint8Array,
+  blobs: readonly Blob[] = [],
+): Uint8Array {
+  const spaces = [...machine.spaces].map(([id, space]): SourceSpace => {
+    machine.cpu.unload(space);
+    const runs = space.mappings();
+    const pages: number[] = [];
+    for (const run of runs) {
+      for (let page = run.page; page < run.page + run.count; page++) if (!space.isZero(page)) pages.push(page);
+    }
+    return { ...wholeMapping(id, space), pages, zeros: [], entries: [], memory: space.u8 };
+  });
+  const { instructions, ledger } = machine;
+  return encodeDelta({ epoch, instructions, host, removed: [], spaces, parts: ledger.all(), blobs });
+}
+
+/** A new space with all its mappings and no contents yet. */
+export function wholeMapping(id: number, space: AddressSpace): Pick<SpaceDelta, 'id' | 'created' | 'range' | 'runs'> {
+  return { id, created: true, range: { first: 0, end: space.prot.length }, runs: space.mappings() };
+}
+
+function split(space: AddressSpace, dirty: readonly number[]): { pages: number[]; zeros: number[] } {
+  const pages: number[] = [];
+  const zeros: number[] = [];
+  for (const page of dirty) (space.isZero(page) ? zeros : pages).push(page);
+  return { pages, zeros };
+}

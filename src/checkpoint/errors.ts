@@ -1,0 +1,11 @@
+/** What is wrong with bytes that claim to be a delta or a checkpoint. Never thrown after something was changed. */
+export class CheckpointError extends Error {
+  /** `TG_DELTA_…` or `TG_CHECKPOINT_…`. */
+  readonly code: string;
+  override readonly name = 'CheckpointError';
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
