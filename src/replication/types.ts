@@ -21,8 +21,9 @@
  *
  * The primary's loop:
  *   1. run the guest above an OutputCommit;
- *   2. when output waits and the guest is idle, or the epoch's time is over, or `member.epochWanted` (a learner waits for
- *      its next chunk), and not `member.throttled`: stop at an instruction boundary;
+ *   2. while `member.throttled` do not run the guest. When output waits and the guest is idle, or the epoch's time is over
+ *      (neither while throttled), or `member.epochWanted` (a learner waits for its next chunk): stop at an instruction
+ *      boundary;
  *      `epoch = member.nextEpoch; outputCommit.seal(epoch);`
  *      `delta = member.deltaNeeded ? capture(machine, epoch, hostState) : null;`
  *      `chunks = member.chunksWanted.map(learner => transfers.get(learner).next(epoch))`
@@ -33,7 +34,7 @@
  *
  * A backup: effect `reset` → `shadow = new Shadow()`; effect `apply` → `shadow.apply(bytes)`, in order; effect `promote` →
  * restore a machine from the shadow, with its host state (clock, console offsets), stack.resync(), run as primary, tell the
- * gateway. `demote` → the guest stops for good; `shadow = Shadow.of(machine)` (orderly hand-over). `halt` → stop the
+ * gateway. `pause`, `resume`: during an orderly hand-over. `demote` → the guest stops for good; `shadow = Shadow.of(machine)` (orderly hand-over). `halt` → stop the
  * guest, throw held output away, end the process; the supervisor starts a new incarnation, which joins as a learner.
  */
 
@@ -129,6 +130,9 @@ export type Effect =
   | { readonly kind: 'boot'; readonly view: View }
   /** Become primary from the shadow, which is as of `epoch`. */
   | { readonly kind: 'promote'; readonly view: View; readonly epoch: number }
+  /** Hand-over: the guest must not run on after the epoch just captured, until `resume`, `demote` or `halt`. */
+  | { readonly kind: 'pause' }
+  | { readonly kind: 'resume' }
   /** The guest stops; the machine's state, which is as of `epoch`, becomes a shadow again. */
   | { readonly kind: 'demote'; readonly epoch: number }
   /** Forget the shadow; a new one begins with the next `apply`. */
