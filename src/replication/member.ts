@@ -335,14 +335,14 @@ export class Member {
       this.#candidacy = null;
       this.#cas = null;
     }
-    if (this.#role === 'sealed' && this.#candidacy === null) this.#role = 'backup';
-    if (!member || !this.#follower.complete) {
-      this.#role = 'learner';
-    } else if (value.primary === this.self) {
+    const able = member && this.#follower.complete;
+    if (able && value.primary === this.self) {
       // Handed over to us, or a swap of ours whose answer was lost.
       if (value.view >= this.#follower.acceptView) this.#promote(value);
       return;
     }
+    if (!able) this.#role = 'learner';
+    else if (this.#candidacy === null) this.#role = 'backup';
     if (before?.view !== value.view && this.#follower.view < value.view) {
       // Another primary than the one we knew: it has the time-out to let itself be heard.
       this.#primaryMs = this.#core.nowMs;
@@ -351,10 +351,13 @@ export class Member {
       this.#seal(value);
   }
 
-  /** Rule 2: seals the register's view, then proposes the next one. */
+  /**
+   * Rule 2: seals the register's view, then proposes the next one. It may have fewer than `minMembers` members: nothing
+   * is released in it before a learner has joined, and without a primary none could.
+   */
   #seal(value: View): void {
     const members = value.members.filter((id) => id === this.self || (id !== value.primary && this.#core.isWell(id)));
-    if (members.length < this.#core.options.minMembers || this.#follower.acceptView > value.view + 1) return;
+    if (this.#follower.acceptView > value.view + 1) return;
     this.#follower.acceptView = value.view + 1;
     this.#role = 'sealed';
     const next = { ...value, view: value.view + 1, primary: this.self, members };

@@ -48,8 +48,6 @@ export class Primary {
   proposal: Proposal | null = null;
   /** Every epoch up to this one is held by all members. */
   commit: number;
-  /** Every epoch up to this one is held by all members, although there may be too few of them to release it. */
-  #safe: number;
   /** The last epoch inherited from the primary before: a newcomer must hold it (rule 4). */
   #start: number;
   /** Acknowledged in this view. */
@@ -69,7 +67,7 @@ export class Primary {
     this.#core = core;
     this.view = view;
     this.#log = log;
-    this.commit = this.#safe = log.base.epoch;
+    this.commit = log.base.epoch;
     this.#start = log.last.epoch;
   }
 
@@ -292,7 +290,6 @@ export class Primary {
   #release(): void {
     let safe = this.#log.last.epoch;
     for (const id of this.#others()) safe = Math.min(safe, this.#acks.get(id) ?? -1);
-    this.#safe = safe;
     if (safe > this.commit && this.view.members.length >= this.#core.options.minMembers) {
       this.commit = safe;
       this.#core.emit({ kind: 'release', epoch: safe });
@@ -329,8 +326,9 @@ export class Primary {
     const { self, options } = this.#core;
     const now = this.view.members;
     const bad = now.filter((id) => id !== self && this.#isBad(id));
-    const ready = [...this.#learners].filter(([id, learner]) => this.#mayJoin(id, learner)).map(([id]) => id);
-    let members = [...now.filter((id) => !bad.includes(id)), ...ready].sort();
+    const good = now.filter((id) => !bad.includes(id));
+    const ready = [...this.#learners].filter(([id, learner]) => this.#mayJoin(id, learner, good)).map(([id]) => id);
+    let members = [...good, ...ready].sort();
     if (members.length < options.minMembers && bad.length > 0) {
       if (!this.#stalled) {
         const text = `output stalls: ${bad.join(', ')} can not be put out of the view, which needs ${options.minMembers} members`;
@@ -345,11 +343,15 @@ export class Primary {
     } else if (this.#handover) this.#handOver(this.#handover, propose);
   }
 
-  /** Rule 4: a newcomer holds everything this primary released and everything it inherited; and its base is safe. */
-  #mayJoin(id: MemberId, learner: Learner): boolean {
-    if (learner.done === null || !this.#core.isWell(id)) return false;
-    const acked = this.#acks.get(id) ?? -1;
-    return this.#safe >= learner.done && acked >= Math.max(learner.done, this.commit, this.#start);
+  /**
+   * Rule 4: a newcomer holds everything this primary released and everything it inherited. And what it can not take back,
+   * the epochs of its transfer, is held by the members that stay: so any of them can be its primary.
+   */
+  #mayJoin(id: MemberId, learner: Learner, staying: readonly MemberId[]): boolean {
+    const { done } = learner;
+    if (done === null || !this.#core.isWell(id)) return false;
+    if (!staying.every((member) => member === this.#core.self || (this.#acks.get(member) ?? -1) >= done)) return false;
+    return (this.#acks.get(id) ?? -1) >= Math.max(done, this.commit, this.#start);
   }
 
   /** Begins an orderly hand-over, to `to` or the member that is furthest. Says why not in an alarm. */
