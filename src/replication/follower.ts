@@ -78,7 +78,8 @@ export class Follower {
 
   heartbeat(message: HeartbeatMessage): void {
     const { last, members, commit } = message;
-    this.members = members;
+    // The same array while they are the same: every heartbeat brings a new copy.
+    if (this.members.join() !== members.join()) this.members = members;
     if (this.#matched === -1 && !members.includes(this.#core.self)) {
       // Not in the view: the primary is to teach us, or to say where it was with that.
       this.status();

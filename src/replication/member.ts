@@ -40,7 +40,12 @@ export class Member {
   /** Since when the primary is silent: it was last heard, or became known. */
   #primaryMs = Number.NEGATIVE_INFINITY;
   #stepMs: number | null = null;
-  #shown = '';
+  /** What the last `view` effect was made of. */
+  #shown: { role: Role | null; source: unknown; primary: MemberId | null } = {
+    role: null,
+    source: null,
+    primary: null,
+  };
 
   constructor(options: MemberOptions) {
     this.#core = new Core(options);
@@ -399,11 +404,13 @@ export class Member {
     this.#core.emit({ kind: 'halt', code, reason });
   }
 
+  /** Says once what has changed. Called at every step: compares before it makes anything. */
   #show(): void {
-    const { view } = this;
-    const text = `${this.#role} ${view?.view} ${view?.primary} ${view?.members.join(' ')}`;
-    if (text === this.#shown) return;
-    this.#shown = text;
-    this.#core.emit({ kind: 'view', view, role: this.#role });
+    const { primary, view, members } = this.#follower;
+    const source = this.#primary ? this.#primary.view : view >= (this.#known?.view ?? 0) ? members : this.#known;
+    const shown = this.#shown;
+    if (shown.role === this.#role && shown.source === source && shown.primary === primary) return;
+    this.#shown = { role: this.#role, source, primary };
+    this.#core.emit({ kind: 'view', view: this.view, role: this.#role });
   }
 }

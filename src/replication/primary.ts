@@ -158,7 +158,10 @@ export class Primary {
     if (learner) this.#resume(from, learner, message);
     else if (!this.#isMember(from)) this.#teach(from);
     else {
-      const match = message.complete ? this.#match(message.held) : null;
+      // A late status, from before what it acknowledged in this view: our log has gone on since.
+      const acked = this.#acks.get(from) ?? -1;
+      const late = message.complete && (message.held.at(-1)?.epoch ?? -1) <= acked;
+      const match = late ? acked : message.complete ? this.#match(message.held) : null;
       if (match === null) {
         // It can not be helped: out of the view, and in again as a learner.
         this.#unfit.add(from);

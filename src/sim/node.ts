@@ -15,6 +15,8 @@ export interface NodeWorld {
   send(from: SimNode, to: MemberId, message: Message): void;
   register(from: SimNode, effect: Extract<Effect, { kind: 'cas' | 'read' }>): void;
   halted(node: SimNode, code: string): void;
+  /** The number of the register's view. */
+  currentView(): number;
   /** An epoch was released: every living member of the register's view must hold it. */
   released(node: SimNode, epoch: number): void;
 }
@@ -98,7 +100,7 @@ export class SimNode {
         this.#guest = new ModelGuest(new ModelState());
         break;
       case 'promote':
-        observer.promoted(this.#shadow, this.id);
+        observer.promoted(this.#shadow, this.id, this.#world.currentView() === effect.view.view);
         this.#guest = new ModelGuest(this.#shadow.copy());
         break;
       case 'pause':
