@@ -61,6 +61,11 @@ export class EpochLog {
     return this.at(position.epoch)?.origin === position.origin;
   }
 
+  /** The position is beyond what is held, or another one is in its place. Below the base nothing is known. */
+  lacks(position: Position): boolean {
+    return position.epoch > this.last.epoch || (position.epoch >= this.#base.epoch && !this.holds(position));
+  }
+
   append(entry: Entry): void {
     assert(entry.position.epoch === this.last.epoch + 1, 'epochs follow one another');
     this.#entries.push(entry);

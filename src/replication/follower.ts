@@ -49,6 +49,10 @@ export class Follower {
     return this.#log.last;
   }
 
+  lacks(position: Position): boolean {
+    return this.#log.lacks(position);
+  }
+
   /** For a takeover: applies all that is held and gives the log, whose base is what was known to be safe. */
   surrender(): EpochLog {
     assert(this.complete, 'only a whole state can be promoted');

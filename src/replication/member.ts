@@ -12,7 +12,7 @@ import { Core } from './core.ts';
 import { EpochLog } from './epoch-log.ts';
 import { Follower } from './follower.ts';
 import { Primary } from './primary.ts';
-import type { Effect, Event, MemberId, MemberOptions, Message, Role, View } from './types.ts';
+import type { Effect, Event, MemberId, MemberOptions, Message, Position, Role, View } from './types.ts';
 
 type RegisterEvent = Extract<Event, { kind: 'register' }>;
 
@@ -82,6 +82,11 @@ export class Member {
   /** The last epoch held. */
   get lastEpoch(): number {
     return (this.#primary?.last ?? this.#follower.last).epoch;
+  }
+
+  /** True where this member's history is known not to have that position: for checks. */
+  lacks(position: Position): boolean {
+    return (this.#primary ?? this.#follower).lacks(position);
   }
 
   /** Primary: somebody needs the next epoch's delta. */

@@ -75,6 +75,10 @@ export class Primary {
     return this.#log.last;
   }
 
+  lacks(position: Position): boolean {
+    return this.#log.lacks(position);
+  }
+
   get nextEpoch(): number {
     return this.#log.last.epoch + 1;
   }
@@ -209,6 +213,7 @@ export class Primary {
   #sendEpoch(to: MemberId, entry: Entry, previous: Position, learner: Learner | null): void {
     const chunk = learner?.chunks.get(entry.position.epoch);
     const start = learner !== null && entry.position.epoch === learner.start;
+    assert(start || entry.delta !== null, 'an epoch that is sent has a delta');
     this.#core.send(to, {
       kind: 'epoch',
       view: this.view.view,

@@ -4,7 +4,7 @@
  */
 
 import { Member } from '../replication/member.ts';
-import type { Effect, Event, MemberId, MemberOptions, Message, View } from '../replication/types.ts';
+import type { Effect, Event, MemberId, MemberOptions, Message, Position, View } from '../replication/types.ts';
 import { type Answer, ModelGuest, ModelState, ModelTransfer } from './guest.ts';
 import { type Observer, Violation } from './observer.ts';
 import type { Random } from './random.ts';
@@ -18,7 +18,7 @@ export interface NodeWorld {
   /** The number of the register's view. */
   currentView(): number;
   /** An epoch was released: every living member of the register's view must hold it. */
-  released(node: SimNode, epoch: number): void;
+  released(node: SimNode, position: Position): void;
 }
 
 export class SimNode {
@@ -37,7 +37,7 @@ export class SimNode {
   #shadow = new ModelState();
   #view: View | null = null;
   #open: Answer[] = [];
-  readonly #held: { readonly epoch: number; readonly answers: readonly Answer[] }[] = [];
+  readonly #held: { readonly position: Position; readonly answers: readonly Answer[] }[] = [];
   readonly #transfers = new Map<MemberId, ModelTransfer | null>();
   #standing = false;
 
@@ -71,7 +71,7 @@ export class SimNode {
     const due = this.#open.length > 0 && !member.throttled && this.#random.chance(0.8);
     if (!due && !member.epochWanted) return;
     const epoch = member.nextEpoch;
-    this.#held.push({ epoch, answers: this.#open });
+    this.#held.push({ position: { epoch, origin: member.view!.view }, answers: this.#open });
     this.#open = [];
     const delta = member.deltaNeeded ? this.#guest.capture() : null;
     const chunks = member.chunksWanted.map((learner) => {
@@ -143,14 +143,11 @@ export class SimNode {
   }
 
   #release(epoch: number): void {
-    let any = false;
-    while (this.#held.length > 0 && this.#held[0]!.epoch <= epoch) {
-      for (const answer of this.#held.shift()!.answers) {
-        any = true;
-        this.#world.observer.released(answer, this.id);
-      }
+    while (this.#held.length > 0 && this.#held[0]!.position.epoch <= epoch) {
+      const { position, answers } = this.#held.shift()!;
+      for (const answer of answers) this.#world.observer.released(answer, this.id);
+      if (answers.length > 0) this.#world.released(this, position);
     }
-    if (any) this.#world.released(this, epoch);
   }
 
   #demote(): void {

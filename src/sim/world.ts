@@ -7,7 +7,7 @@
 
 import { type RegisterAnswer, RegisterCell, type RegisterRequest } from '../register/register.ts';
 import { decodeMessage, type Envelope, encodeMessage, MessageError } from '../replication/messages.ts';
-import type { Effect, Event, MemberId, Message } from '../replication/types.ts';
+import type { Effect, Event, MemberId, Message, Position } from '../replication/types.ts';
 import { encodeFrame, FRAME_MESSAGE, FrameError, FrameReader } from '../transport/frame.ts';
 import { crc32 } from './crc32.ts';
 import { EventHeap } from './heap.ts';
@@ -213,14 +213,17 @@ export class World implements NodeWorld {
     return this.#cell.value.view;
   }
 
-  released(node: SimNode, epoch: number): void {
+  released(node: SimNode, position: Position): void {
+    if ((node.member.view?.members.length ?? 0) < this.#weather.minMembers) {
+      throw new Violation(
+        `${node.id} releases epoch ${position.epoch} in a view of fewer than ${this.#weather.minMembers} members`,
+      );
+    }
     for (const id of this.#cell.value.members) {
       const member = this.#nodes.find((other) => other?.id === id);
       if (!member || member.member.role === 'halted') continue;
-      if (member.member.lastEpoch < epoch) {
-        throw new Violation(
-          `${node.id} releases epoch ${epoch}, ${id} holds ${member.member.lastEpoch} and is a member`,
-        );
+      if (member.member.lacks(position)) {
+        throw new Violation(`${node.id} releases epoch ${position.epoch}, ${id} is a member and does not hold it`);
       }
     }
   }
@@ -333,7 +336,7 @@ export class World implements NodeWorld {
     this.observer.counts.faults++;
     const forUs = this.#random.pick([20_000, 90_000, 150_000, 400_000]);
     const { slot } = node;
-    switch (this.#random.below(10)) {
+    switch (this.#random.below(12)) {
       case 0:
       case 1:
       case 2:
@@ -364,6 +367,10 @@ export class World implements NodeWorld {
       case 8:
         node.clockOffsetUs += this.#random.below(3_000_000);
         break;
+      case 9:
+      case 10:
+        this.#uneven(forUs);
+        break;
       default: {
         const other = this.#nodes[this.#other(slot)];
         if (other) this.#break(node, other);
@@ -373,6 +380,26 @@ export class World implements NodeWorld {
       }
     }
   };
+
+  /** A primary dies or hangs while its backups hold different amounts of what it sent. */
+  #uneven(forUs: number): void {
+    const primary = this.#nodes.find((node) => node?.isPrimary && !node.paused);
+    if (!primary) return;
+    const other = this.#other(primary.slot);
+    this.#block([`${primary.slot}>${other}`], this.#random.between(20_000, 60_000));
+    this.#at(
+      () => {
+        if (this.#peace || !primary.alive) return;
+        if (this.#random.chance(0.6) && this.#mayDie(primary))
+          this.#crash(primary, this.#random.between(5000, 100_000));
+        else {
+          primary.paused = true;
+          this.#at(() => this.#resume(primary), forUs);
+        }
+      },
+      this.#random.between(5000, 40_000),
+    );
+  }
 
   /** Somebody else has everything: the death of the last one is beyond what can be survived. */
   #mayDie(node: SimNode): boolean {
