@@ -85,7 +85,10 @@ test('a restored stack sends the very packets the original sends', () => {
   for (let seed = 50; seed < 60; seed++) {
     const ledger = new Ledger();
     const backup = new Backup();
-    const network = new Network(makeStack(A, seed), makeStack(B, seed + 1, { ledger }), seed, { loss: 0.03, delayUs: 3000 });
+    const network = new Network(makeStack(A, seed), makeStack(B, seed + 1, { ledger }), seed, {
+      loss: 0.03,
+      delayUs: 3000,
+    });
     const [client, server] = network.connect();
     client.send(pattern(0, 100_000));
     server.send(pattern(0, 100_000));
