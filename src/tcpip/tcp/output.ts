@@ -184,7 +184,7 @@ function sendNew(c: TcpConnection, nowUs: number): Uint8Array | null {
   c.pipe += distance(seq, end);
   c.lastSentAt = nowUs;
   if ((c.retransmitMode !== TIMER_RTO && c.retransmitMode !== TIMER_REORDER) || idle) armTimer(c, nowUs);
-  return build(c, ACK | (fin ? FIN : 0) | (length === unsent ? PSH : 0), seq, length, nowUs);
+  return build(c, ACK | (fin ? FIN : 0) | (length > 0 && length === unsent ? PSH : 0), seq, length, nowUs);
 }
 
 /** Nothing is on its way that would bring a window update: ask for one now and then (RFC 9293 3.8.6.1). */
