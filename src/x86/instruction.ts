@@ -4,14 +4,14 @@
  */
 
 /** Register files an operand can name. */
-export type RegisterFile = 'gpr' | 'xmm' | 'st' | 'seg';
+export type RegisterFile = 'gpr' | 'xmm' | 'mmx' | 'st' | 'seg';
 
 export interface RegisterOperand {
   readonly kind: 'reg';
   readonly file: RegisterFile;
   /** 0 … 15; for `gpr` with `high`, 0 … 3 and the register is AH, CH, DH or BH. */
   readonly index: number;
-  /** Bytes read or written: 1, 2, 4, 8 (gpr), 4, 8, 16 (xmm), 10 (st). */
+  /** Bytes read or written: 1, 2, 4, 8 (gpr), 4, 8, 16 (xmm), 8 (mmx), 10 (st), 2 (seg). */
   readonly size: number;
   readonly high: boolean;
 }
@@ -76,6 +76,10 @@ export interface Instruction {
   readonly size: number;
   readonly operands: readonly Operand[];
   readonly rep: RepPrefix;
+  /** 8, or 4 with an address-size prefix: the width of rcx, rsi and rdi in string instructions, loop and jecxz. */
+  readonly addressSize: 4 | 8;
+  /** The table row it was decoded from: index into FORMS of table.ts. */
+  readonly form: number;
   readonly lock: boolean;
   readonly flow: Flow;
   /** Arithmetic RFLAGS bits (state.ts) that the instruction reads, sets to a defined value, and leaves undefined. */
