@@ -96,3 +96,40 @@ export function checkView(value: unknown): View {
   }
   return { generation: v.generation!, view: v.view!, primary: v.primary, members: [...v.members].sort() };
 }
+
+/** A register in this process: the cell, answering in a later microtask. */
+export class EmbeddedRegister implements Register {
+  readonly #cell: RegisterCell;
+  onAnswer: (answer: RegisterAnswer) => void = () => {};
+
+  constructor(cell: RegisterCell) {
+    this.#cell = cell;
+  }
+
+  request(request: RegisterRequest): void {
+    const answer = this.#cell.handle(request);
+    queueMicrotask(() => this.onAnswer(answer));
+  }
+}
+
+/** A request that came from another process as JSON. Throws RegisterError. */
+export function parseRequest(value: unknown): RegisterRequest {
+  const r = value as Partial<Extract<RegisterRequest, { kind: 'cas' }>> | null;
+  if (typeof r === 'object' && r !== null && Number.isSafeInteger(r.id)) {
+    const { id, kind } = r as { id: number; kind: unknown };
+    if (kind === 'read') return { kind, id };
+    if (kind === 'cas') return { kind, id, expected: checkView(r.expected), next: checkView(r.next) };
+  }
+  throw new RegisterError('this is no request to the view register');
+}
+
+/** An answer that came from another process as JSON. Throws RegisterError. */
+export function parseAnswer(value: unknown): RegisterAnswer {
+  const a = value as Partial<RegisterAnswer> | null;
+  if (typeof a === 'object' && a !== null && Number.isSafeInteger(a.id)) {
+    const { id, answer } = a as { id: number; answer: unknown };
+    if (answer === 'unknown') return { id, answer, value: null };
+    if (answer === 'ok' || answer === 'conflict') return { id, answer, value: checkView(a.value) };
+  }
+  throw new RegisterError('this is no answer of the view register');
+}

@@ -1,0 +1,265 @@
+import { describe, expect, test } from 'vitest';
+import { RegisterCell } from '../register/register.ts';
+import { Member } from './member.ts';
+import type { Effect, Event, MemberId, MemberOptions } from './types.ts';
+
+/** Replicas on a perfect network, whose effects are carried out at once, in order. */
+class Cluster {
+  readonly cell = new RegisterCell({ generation: 1, view: 1, primary: 'a.1', members: ['a.1'] });
+  readonly members = new Map<MemberId, Member>();
+  /** What happened at each replica, but messages and the register. */
+  readonly log: string[] = [];
+  readonly #queue: (() => void)[] = [];
+  readonly silent = new Set<MemberId>();
+  registerDown = false;
+  nowMs = 1000;
+
+  add(self: MemberId, options: Partial<MemberOptions> = {}): Member {
+    const member = new Member({ self, generation: 1, ...options });
+    const others = [...this.members.keys()];
+    this.members.set(self, member);
+    this.event(self, { kind: 'start' });
+    for (const other of others) {
+      this.event(self, { kind: 'up', peer: other });
+      this.event(other, { kind: 'up', peer: self });
+    }
+    return member;
+  }
+
+  event(id: MemberId, event: Event): void {
+    const member = this.members.get(id);
+    if (!member || this.silent.has(id)) return;
+    for (const effect of member.step(event, this.nowMs)) this.#carryOut(id, effect);
+  }
+
+  settle(): void {
+    for (let next = this.#queue.shift(); next; next = this.#queue.shift()) next();
+  }
+
+  tick(ms: number): void {
+    for (let at = 0; at < ms; at += 50) {
+      this.nowMs += 50;
+      for (const id of this.members.keys()) this.event(id, { kind: 'tick' });
+      this.settle();
+    }
+  }
+
+  /** The primary ends an epoch. */
+  capture(id: MemberId, text = ''): number {
+    const member = this.members.get(id)!;
+    const epoch = member.nextEpoch;
+    const chunks = member.chunksWanted.map((learner) => ({ learner, bytes: encode('chunk'), done: true }));
+    this.event(id, { kind: 'captured', epoch, delta: member.deltaNeeded ? encode(text) : null, chunks });
+    return epoch;
+  }
+
+  kill(id: MemberId): void {
+    this.members.delete(id);
+    for (const other of this.members.keys()) this.event(other, { kind: 'down', peer: id, dead: true });
+  }
+
+  #carryOut(id: MemberId, effect: Effect): void {
+    const later = (action: () => void): unknown => this.#queue.push(action);
+    switch (effect.kind) {
+      case 'send':
+        later(() => this.event(effect.to, { kind: 'message', from: id, message: effect.message }));
+        break;
+      case 'cas':
+      case 'read':
+        if (!this.registerDown) later(() => this.event(id, { kind: 'register', ...this.cell.handle(effect) }));
+        break;
+      case 'view':
+        break;
+      case 'apply':
+        this.log.push(`${id} applies ${effect.epoch} ${new TextDecoder().decode(effect.bytes)}`);
+        break;
+      default: {
+        const detail = 'epoch' in effect ? ` ${effect.epoch}` : 'learner' in effect ? ` ${effect.learner}` : '';
+        this.log.push(`${id} ${effect.kind}${detail}${'code' in effect ? ` ${effect.code}` : ''}`);
+      }
+    }
+  }
+
+  takeLog(): string[] {
+    return this.log.splice(0);
+  }
+}
+
+const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+/** A primary and one backup in step. */
+function pair(options: Partial<MemberOptions> = {}): Cluster {
+  const cluster = new Cluster();
+  cluster.add('a.1', { bootstrap: true, ...options });
+  cluster.settle();
+  cluster.add('b.1', options);
+  cluster.settle();
+  cluster.tick(100);
+  cluster.capture('a.1');
+  cluster.settle();
+  cluster.tick(100);
+  expect(cluster.cell.value).toEqual({ generation: 1, view: 2, primary: 'a.1', members: ['a.1', 'b.1'] });
+  cluster.takeLog();
+  return cluster;
+}
+
+describe('a member', () => {
+  test('alone releases at once and needs no deltas', () => {
+    const cluster = new Cluster();
+    const a = cluster.add('a.1', { bootstrap: true });
+    cluster.settle();
+    expect(cluster.takeLog()).toEqual(['a.1 boot']);
+    expect([a.role, a.deltaNeeded, a.epochWanted, a.nextEpoch]).toEqual(['primary', false, false, 1]);
+    cluster.capture('a.1');
+    expect(cluster.takeLog()).toEqual(['a.1 release 1']);
+  });
+
+  test('a learner is taught while the service runs, and joins', () => {
+    const cluster = new Cluster();
+    const a = cluster.add('a.1', { bootstrap: true });
+    cluster.settle();
+    cluster.capture('a.1');
+    const b = cluster.add('b.1');
+    cluster.settle();
+    cluster.tick(100);
+    expect([a.deltaNeeded, a.epochWanted, a.chunksWanted]).toEqual([true, true, ['b.1']]);
+    cluster.takeLog();
+    cluster.capture('a.1', 'two');
+    cluster.settle();
+    expect(cluster.takeLog()).toEqual(['a.1 release 2', 'b.1 reset', 'b.1 applies 2 chunk', 'a.1 transfer-end b.1']);
+    expect([b.role, cluster.cell.value.members]).toEqual(['backup', ['a.1', 'b.1']]);
+  });
+
+  test('output waits for the backup, and the backup applies what is known to be safe', () => {
+    const cluster = pair();
+    cluster.silent.add('b.1');
+    cluster.capture('a.1', 'x');
+    cluster.settle();
+    expect(cluster.takeLog()).toEqual([]);
+    cluster.silent.delete('b.1');
+    cluster.tick(200);
+    expect(cluster.takeLog()).toEqual(['a.1 release 2', 'b.1 applies 2 x']);
+  });
+
+  test('a killed primary is replaced by its backup, which applies what it holds', () => {
+    const cluster = pair();
+    cluster.capture('a.1', 'x');
+    cluster.settle();
+    cluster.takeLog();
+    cluster.kill('a.1');
+    cluster.settle();
+    expect(cluster.takeLog()).toEqual(['b.1 applies 2 x', 'b.1 promote 2', 'b.1 release 2']);
+    expect(cluster.cell.value).toMatchObject({ view: 3, primary: 'b.1', members: ['b.1'] });
+    expect(cluster.capture('b.1')).toBe(3);
+  });
+
+  test('a killed backup is put out of the view at once', () => {
+    const cluster = pair();
+    cluster.capture('a.1', 'x');
+    cluster.kill('b.1');
+    cluster.settle();
+    expect(cluster.takeLog()).toEqual(['a.1 release 2']);
+    expect(cluster.cell.value).toMatchObject({ view: 3, members: ['a.1'] });
+  });
+
+  test('a hung primary is replaced after the time-out; when it wakes it halts and has released nothing', () => {
+    const cluster = pair();
+    cluster.capture('a.1', 'x');
+    cluster.settle();
+    cluster.takeLog();
+    cluster.silent.add('a.1');
+    cluster.tick(400);
+    expect(cluster.cell.value.primary).toBe('a.1');
+    cluster.tick(300);
+    expect(cluster.cell.value).toMatchObject({ view: 3, primary: 'b.1' });
+    cluster.silent.delete('a.1');
+    cluster.takeLog();
+    cluster.capture('a.1', 'y');
+    cluster.settle();
+    cluster.tick(200);
+    expect(cluster.takeLog()).toEqual(['a.1 halt TG_REPLACED']);
+  });
+
+  test('while the register is down service goes on, without changes of the view', () => {
+    const cluster = pair();
+    cluster.registerDown = true;
+    cluster.capture('a.1', 'x');
+    cluster.settle();
+    expect(cluster.takeLog()).toContain('a.1 release 2');
+    cluster.kill('b.1');
+    cluster.capture('a.1', 'y');
+    cluster.tick(3000);
+    expect(cluster.takeLog()).toEqual([]);
+    cluster.registerDown = false;
+    cluster.tick(2000);
+    expect(cluster.takeLog()).toEqual(['a.1 release 3']);
+  });
+
+  test('an orderly hand-over loses nothing and keeps both replicas', () => {
+    const cluster = pair();
+    cluster.event('a.1', { kind: 'failover' });
+    expect(cluster.members.get('a.1')!.epochWanted).toBe(true);
+    cluster.capture('a.1', 'last');
+    cluster.settle();
+    expect(cluster.takeLog()).toEqual([
+      'a.1 pause',
+      'a.1 release 2',
+      'a.1 demote 2',
+      'b.1 applies 2 last',
+      'b.1 promote 2',
+      'b.1 release 2',
+    ]);
+    expect(cluster.cell.value).toMatchObject({ view: 3, primary: 'b.1', members: ['a.1', 'b.1'] });
+    cluster.tick(100);
+    cluster.takeLog();
+    cluster.capture('b.1', 'next');
+    cluster.settle();
+    expect(cluster.takeLog()).toContain('b.1 release 3');
+    cluster.kill('b.1');
+    cluster.settle();
+    expect(cluster.takeLog()).toEqual(['a.1 applies 3 next', 'a.1 promote 3', 'a.1 release 3']);
+  });
+
+  test('a hand-over without a backup is refused', () => {
+    const cluster = new Cluster();
+    cluster.add('a.1', { bootstrap: true });
+    cluster.settle();
+    cluster.event('a.1', { kind: 'failover' });
+    expect(cluster.takeLog()).toContain('a.1 alarm TG_NO_BACKUP');
+  });
+
+  test('with minMembers 2 nothing is released alone', () => {
+    const cluster = pair({ minMembers: 2 });
+    cluster.kill('b.1');
+    cluster.settle();
+    cluster.capture('a.1', 'x');
+    cluster.tick(1000);
+    expect(cluster.takeLog()).toEqual(['a.1 alarm TG_STALLED']);
+    cluster.add('b.2', { minMembers: 2 });
+    cluster.settle();
+    cluster.tick(100);
+    cluster.capture('a.1', 'y');
+    cluster.settle();
+    cluster.tick(100);
+    expect(cluster.takeLog()).toContain('a.1 release 3');
+    expect(cluster.cell.value.members).toEqual(['a.1', 'b.2']);
+  });
+
+  test('a backup that diverged is put out and stops', () => {
+    const cluster = pair();
+    cluster.event('b.1', { kind: 'diverged', epoch: 1, reason: 'hash' });
+    cluster.settle();
+    expect(cluster.takeLog()).toEqual(['b.1 halt TG_DIVERGED', 'a.1 alarm TG_DIVERGED']);
+    expect(cluster.cell.value.members).toEqual(['a.1']);
+  });
+
+  test('too much on its way throttles', () => {
+    const cluster = pair({ maxInFlight: 3 });
+    cluster.silent.add('b.1');
+    for (let i = 0; i < 3; i++) cluster.capture('a.1', 'x');
+    expect(cluster.members.get('a.1')!.throttled).toBe(true);
+    cluster.silent.delete('b.1');
+    cluster.tick(200);
+    expect(cluster.members.get('a.1')!.throttled).toBe(false);
+  });
+});
