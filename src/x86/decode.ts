@@ -243,11 +243,11 @@ class Decoder {
       case 'y':
         return (this.#rex & 8) !== 0 ? 8 : 4;
       case 'p':
-        return this.#prefix66 ? 2 : 8;
+        return this.#operandSize === 2 ? 2 : 8;
       case 'e':
-        return this.#prefix66 ? 14 : 28;
+        return this.#operandSize === 2 ? 14 : 28;
       case 'a':
-        return this.#prefix66 ? 94 : 108;
+        return this.#operandSize === 2 ? 94 : 108;
       case 'f':
         return 512;
       case 'm':
@@ -371,7 +371,7 @@ class Decoder {
       case 'S':
         return immediate(this.#i8(), this.#size('p', false));
       case 'P':
-        return immediate(this.#prefix66 ? (this.#u16() << 16) >> 16 : this.#i32(), this.#size('p', false));
+        return immediate(this.#operandSize === 2 ? (this.#u16() << 16) >> 16 : this.#i32(), this.#size('p', false));
       case 'v':
         if (this.#operandSize === 8) return { kind: 'imm', value: this.#i64(), size: 8 };
         break;
@@ -412,7 +412,9 @@ class Decoder {
         // A count of zero leaves all flags, a count of one defines OF.
         flagsRead |= flagsWritten | flagsUndefined;
       } else {
-        const masked = Number(count.value) & (size === 8 ? 63 : 31);
+        let masked = Number(count.value) & (size === 8 ? 63 : 31);
+        // Rotations through CF by a multiple of 9 or 17 bits do nothing.
+        if (op === 'rcl' || op === 'rcr') masked = size > 2 ? masked : masked % (size * 8 + 1) === 0 ? 0 : masked;
         if (masked === 0) {
           flagsRead = flagsWritten = flagsUndefined = 0;
         } else if (masked === 1) {

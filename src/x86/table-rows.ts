@@ -546,6 +546,7 @@ de /5 reg fsubp T,H
 de /6 reg fdivrp T,H
 de /7 reg fdivp T,H
 df /0 mem fild Mw
+df /0 reg ffreep T
 df /2 mem fist Mw
 df /3 mem fistp Mw
 df /4 mem fbld Mt
