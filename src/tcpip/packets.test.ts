@@ -296,7 +296,7 @@ test('out of order: an ACK at once with SACK, the newest block first', () => {
     sack: [1031, 1041, 1031, 1041, 1011, 1021],
   });
   expect(b.in({ seq: 1001, ack, flags: ACK, data: 'abcdefghij' })[0]).toMatchObject({ ack: 1021, sack: [1031, 1041] });
-  expect(b.in({ seq: 1016, ack, flags: ACK, data: '5678901234567890ABCDE' })[0]).toMatchObject({
+  expect(b.in({ seq: 1016, ack, flags: ACK, data: '567890123456789012345' })[0]).toMatchObject({
     ack: 1041,
     sack: [1016, 1021],
   });

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { decodePart, Ledger } from '../checkpoint/ledger.ts';
 import type { Tcp } from './api.ts';
 import { TcpipStack } from './stack.ts';
+import { TcpConnection } from './tcp/connection.ts';
 import { A, B, makeStack, Network, pattern, random } from './test-link.ts';
 
 /** What a backup has: the newest bytes of every part, fed by the ledger's changes only. */
@@ -144,4 +145,22 @@ test('resync: no retransmission timer is waited for', () => {
   const tcp = restored.connection(server.id)!;
   expect(network.run(() => tcp.readable === 3000, 10_000_000)).toBe(true);
   expect(network.nowUs - at).toBeLessThan(2000);
+});
+
+test('every scalar of a connection is saved under its name', () => {
+  const network = new Network(makeStack(A, 1), makeStack(B, 2), 1, {});
+  const [client] = network.connect();
+  const connection = client as TcpConnection;
+  const fields = connection as unknown as Record<string, unknown>;
+  const plain = Object.keys(fields).filter((name) => ['number', 'boolean', 'string'].includes(typeof fields[name]));
+  const derived = ['id', 'key', 'pipe', 'lostCount', 'sackedCount', 'hash', 'heapAt', 'lingers'];
+  let value = 1000;
+  for (const name of plain) {
+    if (derived.includes(name) || /Address$|Port$/.test(name)) continue;
+    if (typeof fields[name] === 'number') fields[name] = value++;
+    else if (typeof fields[name] === 'boolean') fields[name] = !fields[name];
+  }
+  const restored = TcpConnection.restore(connection.host, connection.id, connection.save());
+  const copy = restored as unknown as Record<string, unknown>;
+  for (const name of plain) if (!derived.includes(name)) expect(copy[name], name).toBe(fields[name]);
 });

@@ -360,7 +360,7 @@ export class TcpipStack implements Stack, Part, TcpHost, ListenerHost, UdpHost {
     if (old !== null && !after(c.iss, old.sndNxt)) c.iss = (old.sndNxt + 65536) | 0;
     c.tsOffset = this.timestampOffset(c);
     takeSyn(c, s, nowUs);
-    c.sndUna = c.iss;
+    c.sndUna = c.sndNxt = c.iss;
     c.sndWnd = c.sndWndMax = s.window;
     c.synDue = true;
     listener.embryos++;

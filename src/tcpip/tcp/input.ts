@@ -286,6 +286,9 @@ function timeWait(c: TcpConnection, nowUs: number): void {
   c.waitAt = nowUs + TIME_WAIT_US;
   c.retransmitMode = TIMER_NONE;
   c.retransmitAt = c.keepAt = c.corkAt = NEVER;
+  // Nothing is to be sent any more: give the memory back, there may be thousands of these.
+  c.sending.clear();
+  if (c.orphan) c.received.clear();
   c.host.lingers(c);
 }
 
