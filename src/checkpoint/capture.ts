@@ -5,6 +5,7 @@
 
 import type { AddressSpace } from '../lvm/address-space.ts';
 import type { VirtualCpu } from '../lvm/cpu.ts';
+import { Baselines } from './baseline.ts';
 import { type Blob, type DeltaSource, encodeDelta, type SpaceDelta } from './delta.ts';
 import type { Ledger } from './ledger.ts';
 
@@ -17,6 +18,9 @@ export interface Capturable {
   readonly cpu: Pick<VirtualCpu, 'unload' | 'takeTranslated'>;
 }
 
+/** Pages of which a copy is kept, to send only what changed in them: 16 MiB. */
+const BASELINE_PAGES = 4096;
+
 type SourceSpace = DeltaSource['spaces'][number];
 
 export class Capturer {
@@ -24,9 +28,12 @@ export class Capturer {
   /** The spaces that the last delta (or the state this machine was restored from) knows. */
   #known: Map<number, AddressSpace>;
 
+  readonly #baselines: Baselines;
+
   /** The state at construction counts as known: learners begin with a StateTransfer, not with the first delta. */
-  constructor(machine: Capturable) {
+  constructor(machine: Capturable, baselinePages = BASELINE_PAGES) {
     this.#machine = machine;
+    this.#baselines = new Baselines(baselinePages);
     this.#known = new Map(machine.spaces);
   }
 
@@ -38,7 +45,11 @@ export class Capturer {
     const { spaces, ledger, instructions, cpu } = this.#machine;
     const changed: SourceSpace[] = [];
     const removed: number[] = [];
-    for (const id of this.#known.keys()) if (!spaces.has(id)) removed.push(id);
+    this.#baselines.begin();
+    for (const [id, space] of this.#known) {
+      if (spaces.get(id) !== space) this.#baselines.drop(space);
+      if (!spaces.has(id)) removed.push(id);
+    }
     for (const [id, space] of spaces) {
       cpu.unload(space);
       const created = this.#known.get(id) !== space;
@@ -47,11 +58,24 @@ export class Capturer {
       const entries = cpu.takeTranslated(space);
       if (!created && range === null && dirty.length === 0 && entries.length === 0) continue;
       const runs = range === null ? [] : space.mappings(range.first, range.end);
-      changed.push({ id, created, range, runs, ...split(space, dirty), entries, memory: space.u8 });
+      changed.push({ id, created, range, runs, ...this.#split(space, range, dirty), entries, memory: space.u8 });
       if (created) this.#known.set(id, space);
     }
     for (const id of removed) this.#known.delete(id);
     return encodeDelta({ epoch, instructions, host, removed, spaces: changed, parts: ledger.take(), blobs });
+  }
+
+  #split(
+    space: AddressSpace,
+    range: SpaceDelta['range'],
+    dirty: readonly number[],
+  ): Pick<SpaceDelta, 'pages' | 'zeros' | 'patched' | 'patches'> {
+    const zeros: number[] = [];
+    const rest: number[] = [];
+    for (const page of dirty) (space.isZero(page) ? zeros : rest).push(page);
+    if (range) this.#baselines.unmapped(space, range.first, range.end);
+    this.#baselines.forget(space, zeros);
+    return { zeros, ...this.#baselines.split(space, rest) };
   }
 
   /** In place of `capture` while nobody needs deltas: keeps what is remembered about changes small. */
@@ -74,20 +98,24 @@ export function captureAll(
     for (const run of runs) {
       for (let page = run.page; page < run.page + run.count; page++) if (!space.isZero(page)) pages.push(page);
     }
-    return { ...wholeMapping(id, space), pages, zeros: [], entries: [], memory: space.u8 };
+    return { ...wholeMapping(id, space), pages };
   });
   const { instructions, ledger } = machine;
   return encodeDelta({ epoch, instructions, host, removed: [], spaces, parts: ledger.all(), blobs });
 }
 
 /** A new space with all its mappings and no contents yet. */
-export function wholeMapping(id: number, space: AddressSpace): Pick<SpaceDelta, 'id' | 'created' | 'range' | 'runs'> {
-  return { id, created: true, range: { first: 0, end: space.prot.length }, runs: space.mappings() };
+export function wholeMapping(id: number, space: AddressSpace): SourceSpace {
+  return {
+    ...someContents(id, space),
+    created: true,
+    range: { first: 0, end: space.prot.length },
+    runs: space.mappings(),
+  };
 }
 
-function split(space: AddressSpace, dirty: readonly number[]): { pages: number[]; zeros: number[] } {
-  const pages: number[] = [];
-  const zeros: number[] = [];
-  for (const page of dirty) (space.isZero(page) ? zeros : pages).push(page);
-  return { pages, zeros };
+/** A known space of which nothing changed, to add contents to. */
+export function someContents(id: number, space: AddressSpace): SourceSpace {
+  const none = { range: null, runs: [], pages: [], zeros: [], patched: [], patches: new Uint8Array(0), entries: [] };
+  return { id, created: false, ...none, memory: space.u8 };
 }

@@ -114,7 +114,7 @@ describe('deltas', () => {
     const blob = { id: 'ab'.repeat(32), bytes: new Uint8Array([9, 8, 7]) };
     const shadow = new Shadow();
     shadow.apply(captureAll(machine, 0, HOST, [blob]));
-    const capturer = new Capturer(machine);
+    const capturer = seed === 2 ? new Capturer(machine, 40) : new Capturer(machine);
     capturer.capture(0, HOST);
     expect(shadow.hash()).toBe(machine.hash());
 
@@ -170,6 +170,60 @@ describe('deltas', () => {
     space.map(USER_START, PAGE_SIZE, RW);
     shadow.apply(capturer.capture(2, HOST));
     expect(shadow.hash()).toBe(machine.hash());
+  });
+
+  test.each([1, 2, 3])('pages that change again and again are sent as patches (seed %i)', (seed) => {
+    const random = mulberry(seed);
+    const below = (n: number): number => Math.floor(random() * n);
+    const machine = new Machine(random);
+    const space = machine.space();
+    space.map(USER_START, PAGE_SIZE * 40, RW);
+    const shadow = new Shadow();
+    shadow.apply(captureAll(machine, 0, HOST));
+    const capturer = new Capturer(machine, seed === 3 ? 80 : 4096);
+    capturer.capture(0, HOST);
+    let learner: Shadow | null = null;
+    let transfer: StateTransfer | null = null;
+    let [patched, whole] = [0, 0];
+    for (let epoch = 1; epoch <= 150; epoch++) {
+      for (let n = below(12); n > 0; n--) {
+        const length = 1 + below(random() < 0.1 ? 9000 : 40);
+        const at = USER_START + below(PAGE_SIZE * 40 - length);
+        const byte = below(3);
+        space.write(
+          at,
+          new Uint8Array(length).map(() => (random() < 0.8 ? byte : below(256))),
+        );
+      }
+      if (random() < 0.2) {
+        const at = USER_START + below(38) * PAGE_SIZE;
+        space.unmap(at, PAGE_SIZE * 2);
+        if (random() < 0.5) space.write(USER_START, new Uint8Array([epoch]));
+        if (random() < 0.5) shadow.apply(capturer.capture(epoch, HOST));
+        if (learner) learner = null;
+        space.map(at, PAGE_SIZE * 2, RW);
+      }
+      const delta = capturer.capture(epoch, HOST);
+      for (const change of shadow.apply(delta).spaces) {
+        patched += change.patched.length;
+        whole += change.pages.length;
+      }
+      expect(shadow.hash(), `epoch ${epoch}`).toBe(machine.hash());
+      if (learner) {
+        learner.apply(delta);
+        const chunk = transfer!.next(epoch, HOST);
+        learner.apply(chunk.bytes);
+        if (chunk.done) {
+          expect(learner.hash(), `learner, epoch ${epoch}`).toBe(machine.hash());
+          learner = null;
+        }
+      } else {
+        learner = new Shadow();
+        transfer = new StateTransfer(machine, [], { pages: 9, scan: 20 });
+        learner.apply(transfer.next(epoch, HOST).bytes);
+      }
+    }
+    expect(patched).toBeGreaterThan(whole);
   });
 
   test('the same id with another space is a new space', () => {

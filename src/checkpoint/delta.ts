@@ -6,7 +6,8 @@
  *   header   64 bytes: magic, total length, epoch, instructions, counts
  *   removed  u32 each: spaces that are no more
  *   host     opaque bytes of the replica process
- *   spaces   32 bytes each: id, flags, mapping range, counts; its runs, page numbers, zero pages and entries follow it
+ *   spaces   40 bytes each: id, flags, mapping range, counts; its runs, page numbers, zero pages, entries, numbers of
+ *            patched pages and patches (baseline.ts) follow it
  *   parts    u16 key length, u32 length (REMOVED: gone), key, bytes
  *   blobs    u32 length, 64 bytes of id, bytes
  *   pages    4096 bytes for every page number above, in that order
@@ -14,6 +15,7 @@
 
 import type { PageRun } from '../lvm/address-space.ts';
 import { PAGE_SIZE, PROT_MAPPED, USER_END, USER_PAGES } from '../lvm/layout.ts';
+import { patchLength } from './baseline.ts';
 import { CheckpointError } from './errors.ts';
 import type { Change } from './ledger.ts';
 
@@ -34,6 +36,9 @@ export interface SpaceDelta {
   readonly pages: ArrayLike<number>;
   /** Pages that are all zero, ascending. */
   readonly zeros: ArrayLike<number>;
+  /** Pages of which only some words changed, ascending, and their patches one after another (baseline.ts). */
+  readonly patched: ArrayLike<number>;
+  readonly patches: Uint8Array;
   /** Addresses translated since the last delta: to be translated ahead at take-over. */
   readonly entries: ArrayLike<number>;
 }
@@ -55,7 +60,7 @@ export interface Delta {
 
 const MAGIC = 0x31444754; // "TGD1"
 const HEADER = 64;
-const SPACE = 32;
+const SPACE = 40;
 const REMOVED = 0xffff_ffff;
 const KEY_MAX = 512;
 const CREATED = 1;
@@ -79,7 +84,8 @@ export function encodeDelta(source: DeltaSource): Uint8Array {
   let size = HEADER + source.removed.length * 4 + (source.host?.length ?? 0);
   let pages = 0;
   for (const space of source.spaces) {
-    size += SPACE + space.runs.length * 12 + (space.zeros.length + space.entries.length + space.pages.length) * 4;
+    size += SPACE + space.runs.length * 12 + space.patches.length;
+    size += (space.zeros.length + space.entries.length + space.pages.length + space.patched.length) * 4;
     pages += space.pages.length;
   }
   for (const part of source.parts) size += 6 + part.key.length * 3 + (part.bytes?.length ?? 0);
@@ -97,7 +103,7 @@ export function encodeDelta(source: DeltaSource): Uint8Array {
     out.set(source.host, at);
     at += source.host.length;
   }
-  for (const space of source.spaces) at = writeSpace(view, at, space);
+  for (const space of source.spaces) at = writeSpace(out, view, at, space);
   for (const part of source.parts) {
     const { written } = utf8.encodeInto(part.key, out.subarray(at + 6));
     if (written > KEY_MAX) throw new CheckpointError('TG_DELTA_KEY', `a part's key is longer than ${KEY_MAX} bytes`);
@@ -130,7 +136,7 @@ export function encodeDelta(source: DeltaSource): Uint8Array {
   return at === size ? out : out.subarray(0, at);
 }
 
-function writeSpace(view: DataView, at: number, space: SpaceDelta): number {
+function writeSpace(out: Uint8Array, view: DataView, at: number, space: SpaceDelta): number {
   view.setUint32(at, space.id, true);
   view.setUint32(at + 4, space.created ? CREATED : 0, true);
   view.setUint32(at + 8, space.range?.first ?? 0, true);
@@ -139,6 +145,8 @@ function writeSpace(view: DataView, at: number, space: SpaceDelta): number {
   view.setUint32(at + 20, space.pages.length, true);
   view.setUint32(at + 24, space.zeros.length, true);
   view.setUint32(at + 28, space.entries.length, true);
+  view.setUint32(at + 32, space.patched.length, true);
+  view.setUint32(at + 36, space.patches.length, true);
   at += SPACE;
   for (const run of space.runs) {
     view.setUint32(at, run.page, true);
@@ -146,13 +154,14 @@ function writeSpace(view: DataView, at: number, space: SpaceDelta): number {
     view.setUint32(at + 8, run.prot, true);
     at += 12;
   }
-  for (const list of [space.pages, space.zeros, space.entries]) {
+  for (const list of [space.pages, space.zeros, space.entries, space.patched]) {
     for (let i = 0; i < list.length; i++) {
       view.setUint32(at, list[i]!, true);
       at += 4;
     }
   }
-  return at;
+  out.set(space.patches, at);
+  return at + space.patches.length;
 }
 
 /** Copies pages, runs of neighbours at once. */
@@ -236,18 +245,27 @@ class Decoder {
     const pages = this.#u32s(word(20));
     const zeros = this.#u32s(word(24));
     const entries = this.#u32s(word(28));
+    const patched = this.#u32s(word(32));
+    const patches = this.#patches(patched.length, word(36));
+    this.#ascending(patched, USER_PAGES, true);
     this.#ascending(pages, USER_PAGES, true);
     this.#ascending(zeros, USER_PAGES, true);
     for (let i = 0; i < entries.length; i++) if (entries[i]! >= USER_END) this.#bad('ENTRY', 'an entry is no address');
-    return {
-      id: word(0),
-      created: flags === CREATED,
-      range: first === end ? null : { first, end },
-      runs,
-      pages,
-      zeros,
-      entries,
-    };
+    const range = first === end ? null : { first, end };
+    return { id: word(0), created: flags === CREATED, range, runs, pages, zeros, entries, patched, patches };
+  }
+
+  #patches(count: number, length: number): Uint8Array {
+    const start = this.#at;
+    const bytes = this.#take(length);
+    let at = start;
+    for (let i = 0; i < count; i++) {
+      const words = patchLength(this.#view, at, start + length);
+      if (words < 0) this.#bad('PATCH', 'a patch is malformed');
+      at += words * 4;
+    }
+    if (at !== start + length) this.#bad('PATCH', 'patches are longer than they should be');
+    return bytes;
   }
 
   #part(): Change {

@@ -5,6 +5,7 @@
 
 import { AddressSpace } from '../lvm/address-space.ts';
 import { PAGE_SIZE } from '../lvm/layout.ts';
+import { applyPatch } from './baseline.ts';
 import type { Capturable } from './capture.ts';
 import { type Blob, type Delta, decodeDelta, type SpaceDelta } from './delta.ts';
 import { CheckpointError } from './errors.ts';
@@ -99,7 +100,7 @@ export class Shadow {
 
 /** Every page with contents must be mapped once the delta is applied: an absent page is zero. */
 function checkPages(change: SpaceDelta, known: AddressSpace | null): void {
-  for (const list of [change.pages, change.zeros]) {
+  for (const list of [change.pages, change.zeros, change.patched]) {
     let run = 0;
     for (let i = 0; i < list.length; i++) {
       const page = list[i]!;
@@ -124,6 +125,11 @@ function loadPages(space: AddressSpace, change: SpaceDelta, content: Uint8Array,
   for (let i = 0; i < change.pages.length; i++) {
     space.loadPage(change.pages[i]!, content.subarray(at, at + PAGE_SIZE));
     at += PAGE_SIZE;
+  }
+  const { patches } = change;
+  const view = new DataView(patches.buffer, patches.byteOffset, patches.length);
+  for (let i = 0, next = 0; i < change.patched.length; i++) {
+    next = applyPatch(space.u8, change.patched[i]!, patches, view, next);
   }
   return at;
 }

@@ -9,7 +9,7 @@
  */
 
 import type { AddressSpace } from '../lvm/address-space.ts';
-import { type Capturable, wholeMapping } from './capture.ts';
+import { type Capturable, someContents, wholeMapping } from './capture.ts';
 import { type Blob, type DeltaSource, encodeDelta } from './delta.ts';
 import type { Change } from './ledger.ts';
 
@@ -47,7 +47,7 @@ export class StateTransfer {
     if (!this.#started) {
       this.#started = true;
       for (const { id, space } of [...this.#spaces].reverse()) {
-        spaces.set(id, { ...wholeMapping(id, space), pages: [], zeros: [], entries: [], memory: space.u8 });
+        spaces.set(id, { ...wholeMapping(id, space), pages: [] });
       }
     }
     this.#pages(spaces);
@@ -90,16 +90,7 @@ export class StateTransfer {
       const known = chunk.get(id);
       if (known) (known.pages as number[]).push(...found);
       else {
-        chunk.set(id, {
-          id,
-          created: false,
-          range: null,
-          runs: [],
-          pages: found,
-          zeros: [],
-          entries: [],
-          memory: space.u8,
-        });
+        chunk.set(id, { ...someContents(id, space), pages: found });
       }
     }
   }
