@@ -1,0 +1,121 @@
+/**
+ * Lazy arithmetic flags: what the register file's OFF_FLAG_OP, _RESULT, _A and _B mean, and their bits.
+ *
+ * OFF_FLAG_OP = kind × 4 + log2(operand size); the operands and the result are zero-extended to 64 bits.
+ * Flags that an instruction leaves undefined have fixed values here (AF of logic and shifts is 0).
+ * Source: Intel SDM vol. 1, 3.4.3.1 and appendix A.
+ */
+
+import {
+  AF,
+  ARITHMETIC_FLAGS,
+  CF,
+  type Context,
+  DF,
+  FLAGS_BITS,
+  OF,
+  OFF_DF,
+  OFF_FLAG_A,
+  OFF_FLAG_B,
+  OFF_FLAG_OP,
+  OFF_FLAG_RESULT,
+  OFF_RFLAGS_OTHER,
+  PF,
+  SF,
+  ZF,
+} from './state.ts';
+
+/** result = a + b */
+export const KIND_ADD = 1;
+/** result = a + b + carry */
+export const KIND_ADC = 2;
+/** result = a - b */
+export const KIND_SUB = 3;
+/** result = a - b - carry */
+export const KIND_SBB = 4;
+/** CF = OF = AF = 0 */
+export const KIND_LOGIC = 5;
+/** result = a + 1; CF is b */
+export const KIND_INC = 6;
+/** result = a - 1; CF is b */
+export const KIND_DEC = 7;
+/** ZF, SF, PF by the result; CF, OF, AF are bits of b */
+export const KIND_RESULT = 8;
+
+/** The arithmetic flags of a saved context, in their RFLAGS positions. */
+export function arithmeticFlags(context: Context): number {
+  const op = context.u32[OFF_FLAG_OP >> 2]!;
+  const r = context.u64[OFF_FLAG_RESULT >> 3]!;
+  if (op === FLAGS_BITS) return Number(r & BigInt(ARITHMETIC_FLAGS));
+  const a = context.u64[OFF_FLAG_A >> 3]!;
+  const b = context.u64[OFF_FLAG_B >> 3]!;
+  const kind = op >> 2;
+  const top = BigInt((8 << (op & 3)) - 1);
+  let flags = 0;
+  if (r === 0n) flags |= ZF;
+  if ((r >> top) & 1n) flags |= SF;
+  let parity = Number(r & 255n);
+  parity ^= parity >> 4;
+  if (((0x6996 >> (parity & 15)) & 1) === 0) flags |= PF;
+  let carry = 0n;
+  let overflow = 0n;
+  let adjust = 0n;
+  switch (kind) {
+    case KIND_ADD:
+    case KIND_ADC:
+      carry = ((a & b) | ((a | b) & ~r)) >> top;
+      overflow = ((a ^ r) & (b ^ r)) >> top;
+      adjust = (a ^ b ^ r) >> 4n;
+      break;
+    case KIND_SUB:
+    case KIND_SBB:
+      carry = ((~a & b) | ((~a | b) & r)) >> top;
+      overflow = ((a ^ b) & (a ^ r)) >> top;
+      adjust = (a ^ b ^ r) >> 4n;
+      break;
+    case KIND_INC:
+      carry = b;
+      overflow = r === 1n << top ? 1n : 0n;
+      adjust = (r & 15n) === 0n ? 1n : 0n;
+      break;
+    case KIND_DEC:
+      carry = b;
+      overflow = r === (1n << top) - 1n ? 1n : 0n;
+      adjust = (r & 15n) === 15n ? 1n : 0n;
+      break;
+    case KIND_RESULT:
+      return flags | (Number(b & BigInt(ARITHMETIC_FLAGS)) & (CF | OF | AF));
+    default:
+  }
+  if (carry & 1n) flags |= CF;
+  if (overflow & 1n) flags |= OF;
+  if (adjust & 1n) flags |= AF;
+  return flags;
+}
+
+/** Turns the lazy flags of a context into FLAGS_BITS form, the only one that leaves the CPU. */
+export function canonicalFlags(context: Context): void {
+  const flags = arithmeticFlags(context);
+  context.u32[OFF_FLAG_OP >> 2] = FLAGS_BITS;
+  context.u64[OFF_FLAG_RESULT >> 3] = BigInt(flags);
+  context.u64[OFF_FLAG_A >> 3] = 0n;
+  context.u64[OFF_FLAG_B >> 3] = 0n;
+}
+
+/** RFLAGS as PUSHF in user mode shows it: bit 1 and IF are set. */
+export function rflags(context: Context): number {
+  const other = context.u32[OFF_RFLAGS_OTHER >> 2]!;
+  return arithmeticFlags(context) | (context.u32[OFF_DF >> 2] ? DF : 0) | other | 0x202;
+}
+
+/** RFLAGS bits besides the arithmetic ones and DF that user mode may set: TF, AC, ID. */
+export const OTHER_FLAGS = 0x0024_0100;
+
+export function setRflags(context: Context, value: number): void {
+  context.u32[OFF_FLAG_OP >> 2] = FLAGS_BITS;
+  context.u64[OFF_FLAG_RESULT >> 3] = BigInt(value & ARITHMETIC_FLAGS);
+  context.u64[OFF_FLAG_A >> 3] = 0n;
+  context.u64[OFF_FLAG_B >> 3] = 0n;
+  context.u32[OFF_DF >> 2] = value & DF ? 1 : 0;
+  context.u32[OFF_RFLAGS_OTHER >> 2] = value & OTHER_FLAGS;
+}

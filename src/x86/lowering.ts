@@ -1,0 +1,603 @@
+/**
+ * What an instruction family is written against: `LoweringContext` emits WebAssembly for one guest function (a region).
+ *
+ * Guest registers are wasm locals: i64 for general registers, v128 for XMM. `getReg`/`getXmm` push, `setReg`/`setXmm` pop.
+ * A lowering must do every access that may fault (`checked`, `exception`) before it sets any register or flag: in normal
+ * code a failed check leaves the region and the instruction is run again from its beginning by careful code.
+ *
+ *     sseLowerings.set('pxor', (ctx, insn) => {
+ *       ctx.getXmm(dst); ctx.pushXmmOperand(src); ctx.code.v128Xor(); ctx.setXmm(dst);
+ *     });
+ */
+
+import { PAGE_STATE, REGISTER_FILE, STATE_NO_READ } from '../lvm/layout.ts';
+import type { Code, ValueType } from '../wasm/emitter.ts';
+import { KIND_ADD, KIND_DEC, KIND_INC, KIND_LOGIC, KIND_SUB } from './flags.ts';
+import type { Instruction, MemoryOperand, Operand, RegisterOperand } from './instruction.ts';
+import {
+  EXIT_FAULT,
+  FLAGS_BITS,
+  OFF_BUDGET,
+  OFF_EXIT,
+  OFF_EXIT_ADDRESS,
+  OFF_EXIT_ERROR,
+  OFF_EXIT_VECTOR,
+  OFF_FLAG_A,
+  OFF_FLAG_B,
+  OFF_FLAG_OP,
+  OFF_FLAG_RESULT,
+  OFF_FS_BASE,
+  OFF_GPR,
+  OFF_GS_BASE,
+  OFF_XMM,
+} from './state.ts';
+import { type HelperName, helperId } from './support.ts';
+
+export type Lowering = (ctx: LoweringContext, insn: Instruction) => void;
+
+/** Function indices of a module: imports, then helpers that every module defines. See module.ts. */
+export const FUNC_SLOW = 0;
+export const FUNC_RESOLVE = 1;
+export const FUNC_FIX = 2;
+export const FUNC_HELPER = 3;
+export const FUNC_LOOKUP = 4;
+export const FUNC_FLAGS = 5;
+export const FUNC_MULHU = 6;
+
+/** How the exit block goes on: return `next`, tail-call its region, careful code, return 0. */
+export const EXIT_KIND_RETURN = 0;
+export const EXIT_KIND_CHAIN = 1;
+export const EXIT_KIND_SLOW = 2;
+export const EXIT_KIND_STOP = 3;
+
+/** Registers that a region touches: bit masks. */
+export interface Usage {
+  gprUsed: number;
+  gprWritten: number;
+  xmmUsed: number;
+  xmmWritten: number;
+}
+
+/** log2 of an operand size of 1, 2, 4 or 8. */
+export function log2(size: number): number {
+  return size === 8 ? 3 : size >> 1;
+}
+
+/** All ones for an operand of `size` bytes. */
+export function sizeMask(size: number): bigint {
+  return (1n << BigInt(size * 8)) - 1n;
+}
+
+export class LoweringContext {
+  readonly code: Code;
+  /** One instruction, checks repaired in place. */
+  readonly careful: boolean;
+  readonly usage: Usage;
+  /** The instruction being lowered, and how many of its block's instructions, itself included, are not executed. */
+  insn!: Instruction;
+  remaining = 0;
+  /** The wasm block whose end is the exit path. */
+  exitBlock = 0;
+  /** Flag operation known at translation time (kind × 4 + log2 size), or -1. */
+  flagOpKnown = -1;
+  /** Nobody can see the flags that this instruction sets. */
+  flagsDead = false;
+  /** The instruction ended its block itself (an unconditional exit was emitted). */
+  ended = false;
+
+  readonly #gpr: number[] = new Array(16).fill(-1);
+  readonly #xmm: number[] = new Array(16).fill(-1);
+  readonly #temps: Record<string, number[]> = {};
+  readonly #tempsUsed: Record<string, number> = {};
+  readonly depthParam = 0;
+  readonly ripParam = 1;
+  readonly budget: number;
+  readonly next: number;
+  readonly exitKind: number;
+  readonly flagOp: number;
+  readonly flagResult: number;
+  readonly flagA: number;
+  readonly flagB: number;
+
+  constructor(code: Code, usage: Usage, careful: boolean) {
+    this.code = code;
+    this.usage = usage;
+    this.careful = careful;
+    this.budget = code.local('i64');
+    this.next = code.local('i64');
+    this.flagResult = code.local('i64');
+    this.flagA = code.local('i64');
+    this.flagB = code.local('i64');
+    this.exitKind = code.local('i32');
+    this.flagOp = code.local('i32');
+    for (let i = 0; i < 16; i++) if ((usage.gprUsed >> i) & 1) this.#gpr[i] = code.local('i64');
+    for (let i = 0; i < 16; i++) if ((usage.xmmUsed >> i) & 1) this.#xmm[i] = code.local('v128');
+  }
+
+  /** Starts an instruction: temporaries are free again. */
+  begin(insn: Instruction): void {
+    this.insn = insn;
+    for (const type in this.#tempsUsed) this.#tempsUsed[type] = 0;
+  }
+
+  /** A local that is free until the end of the instruction. Its value is undefined. */
+  temp(type: ValueType): number {
+    this.#temps[type] ??= [];
+    const list = this.#temps[type];
+    const used = this.#tempsUsed[type] ?? 0;
+    this.#tempsUsed[type] = used + 1;
+    if (used === list.length) list.push(this.code.local(type));
+    return list[used]!;
+  }
+
+  /** Pops a value into a new temporary. */
+  toTemp(type: ValueType): number {
+    const local = this.temp(type);
+    this.code.localSet(local);
+    return local;
+  }
+
+  // --- registers ---
+
+  /** The local of a general register. */
+  gpr(index: number, write = false): number {
+    this.usage.gprUsed |= 1 << index;
+    if (write) this.usage.gprWritten |= 1 << index;
+    if (this.#gpr[index] === -1) this.#gpr[index] = this.code.local('i64');
+    return this.#gpr[index]!;
+  }
+
+  /** The local of an XMM register. */
+  xmm(index: number, write = false): number {
+    this.usage.xmmUsed |= 1 << index;
+    if (write) this.usage.xmmWritten |= 1 << index;
+    if (this.#xmm[index] === -1) this.#xmm[index] = this.code.local('v128');
+    return this.#xmm[index]!;
+  }
+
+  /** Pushes a general register's low `size` bytes, zero-extended to i64. */
+  getReg(index: number, size: number, high = false): void {
+    const code = this.code;
+    code.localGet(this.gpr(index));
+    if (high) code.i64Const(8).i64ShrU().i64Const(0xff).i64And();
+    else this.truncate(size);
+  }
+
+  /** Pops an i64 into a general register: 8 bytes; 4 zero-extended; 2 and 1 merged. Upper bits may be anything. */
+  setReg(index: number, size: number, high = false): void {
+    const code = this.code;
+    const local = this.gpr(index, true);
+    if (size === 8) {
+      code.localSet(local);
+    } else if (size === 4) {
+      code.i64Const(0xffff_ffff).i64And().localSet(local);
+    } else if (high) {
+      code.i64Const(0xff).i64And().i64Const(8).i64Shl();
+      code.localGet(local).i64Const(-0xff01).i64And().i64Or().localSet(local);
+    } else {
+      const mask = size === 1 ? 0xff : 0xffff;
+      code.i64Const(mask).i64And();
+      code
+        .localGet(local)
+        .i64Const(-mask - 1)
+        .i64And()
+        .i64Or()
+        .localSet(local);
+    }
+  }
+
+  getXmm(index: number): void {
+    this.code.localGet(this.xmm(index));
+  }
+
+  setXmm(index: number): void {
+    this.code.localSet(this.xmm(index, true));
+  }
+
+  /** Zero-extends the i64 on the stack from `size` bytes. */
+  truncate(size: number): void {
+    if (size < 8) this.code.i64Const(size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff).i64And();
+  }
+
+  /** Sign-extends the i64 on the stack from `size` bytes. */
+  signExtend(size: number): void {
+    if (size === 4) this.code.i64Extend32S();
+    else if (size === 2) this.code.i64Extend16S();
+    else if (size === 1) this.code.i64Extend8S();
+  }
+
+  // --- memory ---
+
+  /** Pushes an effective address (i64), with the segment's base unless `segment` is false (LEA). */
+  address(mem: MemoryOperand, segment = true): void {
+    const code = this.code;
+    let any = false;
+    if (mem.base >= 0) {
+      code.localGet(this.gpr(mem.base));
+      any = true;
+    }
+    if (mem.index >= 0) {
+      code.localGet(this.gpr(mem.index));
+      if (mem.scale > 1) code.i64Const(mem.scale === 2 ? 1 : mem.scale === 4 ? 2 : 3).i64Shl();
+      if (any) code.i64Add();
+      any = true;
+    }
+    if (mem.disp !== 0 || !any) {
+      code.i64Const(BigInt(mem.disp));
+      if (any) code.i64Add();
+    }
+    if (mem.addressSize === 4) this.truncate(4);
+    if (segment && mem.segment !== 'none') {
+      code
+        .i32Const(REGISTER_FILE)
+        .i64Load(mem.segment === 'fs' ? OFF_FS_BASE : OFF_GS_BASE)
+        .i64Add();
+    }
+  }
+
+  /**
+   * Emits the check of an access of `size` bytes (1 … 512) and returns an i32 local with the address, for use with any
+   * wasm load or store. `write` also makes it readable (read-modify-write).
+   */
+  checked(mem: MemoryOperand, size: number, write: boolean): number {
+    if (mem.base < 0 && mem.index < 0 && mem.segment === 'none' && mem.disp >= 0 && mem.disp <= 0xffff_ffff) {
+      // A constant address: only the page state can fail.
+      const local = this.temp('i32');
+      this.code.i32Const(mem.disp).localSet(local);
+      this.#check(local, -1, size, write);
+      return local;
+    }
+    this.address(mem);
+    return this.checkedAddress(size, write);
+  }
+
+  /** As `checked`, for the i64 address on the stack. */
+  checkedAddress(size: number, write: boolean): number {
+    const code = this.code;
+    const wide = this.temp('i64');
+    const local = this.temp('i32');
+    code.localTee(wide).i32WrapI64().localSet(local);
+    this.#check(local, wide, size, write);
+    return local;
+  }
+
+  #check(local: number, wide: number, size: number, write: boolean): void {
+    const code = this.code;
+    code.localGet(local).i32Const(12).i32ShrU().i32Load8U(PAGE_STATE);
+    if (size > 1) {
+      code
+        .localGet(local)
+        .i32Const(size - 1)
+        .i32Add()
+        .i32Const(12)
+        .i32ShrU()
+        .i32Load8U(PAGE_STATE)
+        .i32Or();
+    }
+    if (!write) code.i32Const(STATE_NO_READ).i32And();
+    if (wide >= 0) code.localGet(wide).i64Const(32).i64ShrU().i32WrapI64().i32Or();
+    code.if();
+    if (this.careful) {
+      code.i32Const(REGISTER_FILE);
+      if (wide >= 0) code.localGet(wide);
+      else code.localGet(local).i64ExtendI32U();
+      code.i64Store(OFF_EXIT_ADDRESS);
+      code.i32Const(size | (write ? 0x10000 : 0)).call(FUNC_FIX);
+      code.if();
+      this.exit(EXIT_KIND_STOP, this.insn.rip, this.remaining);
+      code.end();
+    } else {
+      this.exit(EXIT_KIND_SLOW, this.insn.rip, this.remaining);
+    }
+    code.end();
+  }
+
+  /** Pushes `size` (1, 2, 4, 8) bytes at the checked address as a zero-extended i64. */
+  loadAt(address: number, size: number): void {
+    const code = this.code.localGet(address);
+    if (size === 8) code.i64Load();
+    else if (size === 4) code.i64Load32U();
+    else if (size === 2) code.i64Load16U();
+    else code.i64Load8U();
+  }
+
+  /** Stores the low `size` bytes of the i64 local `value`. */
+  storeAt(address: number, size: number, value: number): void {
+    const code = this.code.localGet(address).localGet(value);
+    if (size === 8) code.i64Store();
+    else if (size === 4) code.i64Store32();
+    else if (size === 2) code.i64Store16();
+    else code.i64Store8();
+  }
+
+  /** Pushes an integer operand (register, memory or immediate) zero-extended to i64. */
+  getOperand(operand: Operand, size = operandSize(operand)): void {
+    if (operand.kind === 'reg') this.getReg(operand.index, size, operand.high);
+    else if (operand.kind === 'mem') this.loadAt(this.checked(operand, size, false), size);
+    else if (operand.kind === 'imm') this.code.i64Const(BigInt.asUintN(size * 8, operand.value));
+    else throw new Error('operand');
+  }
+
+  /** Pushes an XMM register, or 16 bytes of memory (4 or 8, zero-extended, for a scalar memory operand). */
+  pushXmmOperand(operand: Operand): void {
+    if (operand.kind === 'reg') {
+      this.getXmm(operand.index);
+      return;
+    }
+    if (operand.kind !== 'mem') throw new Error('operand');
+    const address = this.checked(operand, operand.size, false);
+    const code = this.code.localGet(address);
+    if (operand.size === 16) code.v128Load();
+    else if (operand.size === 8) code.v128Load64Zero();
+    else code.v128Load32Zero();
+  }
+
+  // --- register file ---
+
+  /** Pushes the u32 (u64) field of the register file at `offset` (OFF_MXCSR, OFF_FCW …). */
+  loadState32(offset: number): void {
+    this.code.i32Const(REGISTER_FILE).i32Load(offset);
+  }
+
+  loadState64(offset: number): void {
+    this.code.i32Const(REGISTER_FILE).i64Load(offset);
+  }
+
+  /** Stores a local to the register file. */
+  storeState32(offset: number, local: number): void {
+    this.code.i32Const(REGISTER_FILE).localGet(local).i32Store(offset);
+  }
+
+  storeState64(offset: number, local: number): void {
+    this.code.i32Const(REGISTER_FILE).localGet(local).i64Store(offset);
+  }
+
+  // --- flags ---
+
+  /** Records the operands of a flag-setting operation (i64 locals, zero-extended; -1: not needed). */
+  setFlags(kind: number, size: number, result: number, a: number, b: number): void {
+    const code = this.code;
+    this.flagOpKnown = kind * 4 + log2(size);
+    if (this.flagsDead) return;
+    code.i32Const(this.flagOpKnown).localSet(this.flagOp);
+    code.localGet(result).localSet(this.flagResult);
+    if (a >= 0) code.localGet(a).localSet(this.flagA);
+    if (b >= 0) code.localGet(b).localSet(this.flagB);
+  }
+
+  /** Pops an i64: the arithmetic flags in their RFLAGS positions (state.ts CF, PF, AF, ZF, SF, OF). */
+  setFlagsBits(): void {
+    this.code.localSet(this.flagResult).i32Const(FLAGS_BITS).localSet(this.flagOp);
+    this.flagOpKnown = FLAGS_BITS;
+  }
+
+  /** Pushes the arithmetic flags as an i32 in their RFLAGS positions. */
+  getFlagsBits(): void {
+    const code = this.code;
+    if (this.flagOpKnown === FLAGS_BITS) {
+      code.localGet(this.flagResult).i32WrapI64();
+      return;
+    }
+    if (this.flagOpKnown > 0) code.i32Const(this.flagOpKnown);
+    else code.localGet(this.flagOp);
+    code.localGet(this.flagResult).localGet(this.flagA).localGet(this.flagB).call(FUNC_FLAGS);
+  }
+
+  /** Pushes CF as an i64 0 or 1. */
+  getCarry(): void {
+    this.condition(2);
+    this.code.i64ExtendI32U();
+  }
+
+  /** Pushes condition `cc` (SDM vol. 2, appendix B.1) as an i32 0 or 1. */
+  condition(cc: number): void {
+    const code = this.code;
+    const negate = (cc & 1) === 1;
+    const op = this.flagOpKnown;
+    if (op > 0 && this.#fused(op >> 2, 1 << (op & 3), cc >> 1)) {
+      if (negate) code.i32Eqz();
+      return;
+    }
+    this.getFlagsBits();
+    switch (cc >> 1) {
+      case 0:
+        code.i32Const(11).i32ShrU().i32Const(1).i32And();
+        break;
+      case 1:
+        code.i32Const(1).i32And();
+        break;
+      case 2:
+        code.i32Const(6).i32ShrU().i32Const(1).i32And();
+        break;
+      case 3:
+        code.i32Const(0x41).i32And().i32Const(0).i32Ne();
+        break;
+      case 4:
+        code.i32Const(7).i32ShrU().i32Const(1).i32And();
+        break;
+      case 5:
+        code.i32Const(2).i32ShrU().i32Const(1).i32And();
+        break;
+      default: {
+        const bits = this.temp('i32');
+        code.localTee(bits).i32Const(7).i32ShrU();
+        code.localGet(bits).i32Const(11).i32ShrU().i32Xor();
+        if (cc >> 1 === 7) code.localGet(bits).i32Const(6).i32ShrU().i32Or();
+        code.i32Const(1).i32And();
+      }
+    }
+    if (negate) code.i32Eqz();
+  }
+
+  /** The condition as a comparison of the operands; false where it must be taken from the bits. */
+  #fused(kind: number, size: number, pair: number): boolean {
+    const code = this.code;
+    const { flagResult: r, flagA: a, flagB: b } = this;
+    const signed = (local: number): void => {
+      code.localGet(local);
+      this.signExtend(size);
+    };
+    if (pair === 2) {
+      code.localGet(r).i64Eqz();
+      return true;
+    }
+    if (pair === 4) {
+      signed(r);
+      code.i64Const(0).i64LtS();
+      return true;
+    }
+    if (kind === KIND_SUB) {
+      if (pair === 1) code.localGet(a).localGet(b).i64LtU();
+      else if (pair === 3) code.localGet(a).localGet(b).i64LeU();
+      else if (pair === 6 || pair === 7) {
+        signed(a);
+        signed(b);
+        if (pair === 6) code.i64LtS();
+        else code.i64LeS();
+      } else return false;
+      return true;
+    }
+    if (kind === KIND_LOGIC) {
+      if (pair === 0 || pair === 1) code.i32Const(0);
+      else if (pair === 3) code.localGet(r).i64Eqz();
+      else if (pair === 6 || pair === 7) {
+        signed(r);
+        code.i64Const(0);
+        if (pair === 6) code.i64LtS();
+        else code.i64LeS();
+      } else return false;
+      return true;
+    }
+    if (kind === KIND_ADD && pair === 1) {
+      code.localGet(r).localGet(a).i64LtU();
+      return true;
+    }
+    if ((kind === KIND_INC || kind === KIND_DEC) && pair === 1) {
+      code.localGet(b).i32WrapI64();
+      return true;
+    }
+    return false;
+  }
+
+  // --- leaving ---
+
+  /** Leaves the region: `kind` EXIT_KIND_…; `remaining` instructions of the block were not executed. */
+  exit(kind: number, rip: number, remaining: number): void {
+    this.code.i64Const(BigInt(rip)).localSet(this.next);
+    this.exitDynamic(kind, remaining);
+  }
+
+  /** As `exit`, the address already being in the local `next`. */
+  exitDynamic(kind: number, remaining: number): void {
+    const code = this.code;
+    if (remaining > 0 && !this.careful) {
+      code.localGet(this.budget).i64Const(remaining).i64Add().localSet(this.budget);
+    }
+    code.i32Const(kind).localSet(this.exitKind);
+    code.brTo(this.exitBlock);
+  }
+
+  /**
+   * Raises an exception at this instruction (a fault): code after it is unreachable, so put it in an `if` when
+   * conditional. Nothing of the instruction may have been committed.
+   */
+  exception(vector: number, rip = this.insn.rip, remaining = this.remaining): void {
+    const code = this.code;
+    code.i32Const(REGISTER_FILE).i32Const(EXIT_FAULT).i32Store(OFF_EXIT);
+    code.i32Const(REGISTER_FILE).i32Const(vector).i32Store(OFF_EXIT_VECTOR);
+    code.i32Const(REGISTER_FILE).i64Const(0).i64Store(OFF_EXIT_ADDRESS);
+    code.i32Const(REGISTER_FILE).i32Const(0).i32Store(OFF_EXIT_ERROR);
+    this.exit(EXIT_KIND_STOP, rip, remaining);
+  }
+
+  /** Leaves for JavaScript with a reason (EXIT_SYSCALL …), rip behind the instruction. */
+  stop(reason: number): void {
+    this.code.i32Const(REGISTER_FILE).i32Const(reason).i32Store(OFF_EXIT);
+    this.exit(EXIT_KIND_STOP, this.insn.rip + this.insn.length, this.remaining - 1);
+  }
+
+  /**
+   * Calls a helper of support.ts with all guest state in the register file (rip at this instruction), then takes it
+   * back. The helper gets the i32 local `arg` (-1: 0). When it returns nonzero it has raised an exception
+   * (`raise(machine, vector)`), having changed nothing. Registers touched only by the helper are visible afterwards.
+   */
+  callHelper(name: HelperName, arg = -1): void {
+    const code = this.code;
+    this.writeBack();
+    code.i32Const(REGISTER_FILE).i64Const(BigInt(this.insn.rip)).i64Store(128);
+    code.i32Const(helperId(name));
+    if (arg >= 0) code.localGet(arg);
+    else code.i32Const(0);
+    code.call(FUNC_HELPER);
+    code.if();
+    this.exit(EXIT_KIND_STOP, this.insn.rip, this.remaining);
+    code.end();
+    this.reload();
+    this.flagOpKnown = -1;
+  }
+
+  /** Stores the modified registers, flags and the budget into the register file. */
+  writeBack(): void {
+    const code = this.code;
+    const { gprWritten, xmmWritten } = this.usage;
+    for (let i = 0; i < 16; i++) {
+      if ((gprWritten >> i) & 1)
+        code
+          .i32Const(REGISTER_FILE)
+          .localGet(this.gpr(i))
+          .i64Store(OFF_GPR + 8 * i);
+    }
+    for (let i = 0; i < 16; i++) {
+      if ((xmmWritten >> i) & 1)
+        code
+          .i32Const(REGISTER_FILE)
+          .localGet(this.xmm(i))
+          .v128Store(OFF_XMM + 16 * i);
+    }
+    code.i32Const(REGISTER_FILE).localGet(this.flagOp).i32Store(OFF_FLAG_OP);
+    code.i32Const(REGISTER_FILE).localGet(this.flagResult).i64Store(OFF_FLAG_RESULT);
+    code.i32Const(REGISTER_FILE).localGet(this.flagA).i64Store(OFF_FLAG_A);
+    code.i32Const(REGISTER_FILE).localGet(this.flagB).i64Store(OFF_FLAG_B);
+    if (!this.careful) code.i32Const(REGISTER_FILE).localGet(this.budget).i64Store(OFF_BUDGET);
+  }
+
+  /** Loads what the region uses from the register file. */
+  reload(): void {
+    const code = this.code;
+    for (let i = 0; i < 16; i++) {
+      if ((this.usage.gprUsed >> i) & 1)
+        code
+          .i32Const(REGISTER_FILE)
+          .i64Load(OFF_GPR + 8 * i)
+          .localSet(this.gpr(i));
+    }
+    for (let i = 0; i < 16; i++) {
+      if ((this.usage.xmmUsed >> i) & 1)
+        code
+          .i32Const(REGISTER_FILE)
+          .v128Load(OFF_XMM + 16 * i)
+          .localSet(this.xmm(i));
+    }
+    code.i32Const(REGISTER_FILE).i32Load(OFF_FLAG_OP).localSet(this.flagOp);
+    code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_RESULT).localSet(this.flagResult);
+    code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_A).localSet(this.flagA);
+    code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_B).localSet(this.flagB);
+    if (!this.careful) code.i32Const(REGISTER_FILE).i64Load(OFF_BUDGET).localSet(this.budget);
+  }
+}
+
+export function operandSize(operand: Operand): number {
+  return operand.kind === 'target' ? 8 : operand.size;
+}
+
+/** Asserts that an operand is a register. */
+export function asRegister(operand: Operand | undefined): RegisterOperand {
+  if (operand?.kind !== 'reg') throw new Error('register operand expected');
+  return operand;
+}
+
+/** The immediate's value. */
+export function asImmediate(operand: Operand | undefined): bigint {
+  if (operand?.kind !== 'imm') throw new Error('immediate operand expected');
+  return operand.value;
+}
