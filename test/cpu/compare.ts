@@ -1,0 +1,83 @@
+/** What of a result is defined, and where two results differ in that. */
+
+import { ARITHMETIC_FLAGS, DF } from '../../src/x86/state.ts';
+import { FORMS } from '../../src/x86/table.ts';
+import { CODE, type CpuCase, type CpuResult, WINDOW } from './case.ts';
+
+const NAMES = 'rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15'.split(' ');
+const VECTOR_SS = 12;
+const VECTOR_GP = 13;
+const VECTOR_PF = 14;
+
+export interface CompareOptions {
+  /** Compare MXCSR's sticky exception flags and x87's status flags. */
+  readonly sticky: boolean;
+}
+
+const hex = (v: bigint | number) => v.toString(16);
+
+/** Differences of `actual` from `expected`, one text each; empty where both agree. */
+export function compareResults(c: CpuCase, expected: CpuResult, actual: CpuResult, options: CompareOptions): string[] {
+  const out: string[] = [];
+  const check = (what: string, e: bigint | number, a: bigint | number) => {
+    if (e !== a) out.push(`${what}: native ${hex(e)}, translated ${hex(a)}`);
+  };
+  // An address that is not canonical is #GP or #SS on x86 and a page fault, at that address, on the virtual CPU.
+  const canonical = BigInt.asIntN(48, actual.address) === BigInt.asIntN(64, actual.address);
+  const general = expected.vector === VECTOR_SS || expected.vector === VECTOR_GP;
+  if (!(general && actual.vector === VECTOR_PF && !canonical)) check('vector', expected.vector, actual.vector);
+  check('rip', expected.rip, actual.rip);
+  for (let r = 0; r < 16; r++) check(NAMES[r]!, expected.gpr[r]!, actual.gpr[r]!);
+  const offset = Number(expected.rip) - CODE;
+  const boundary = c.boundaries.find(([at]) => at === offset);
+  const unknown = boundary ? boundary[1] : c.boundaries.reduce((all, [, flags]) => all | flags, 0);
+  const defined = (ARITHMETIC_FLAGS | DF) & ~unknown;
+  check('flags', expected.rflags & defined, actual.rflags & defined);
+  if (expected.vector === VECTOR_PF && actual.vector === VECTOR_PF) {
+    check('address', expected.address, actual.address);
+    check('error', expected.error & 0x16, actual.error & 0x16);
+  }
+  const mask = options.sticky ? 0xffff : 0xffc0;
+  const ev = new DataView(expected.fx.buffer, expected.fx.byteOffset);
+  const av = new DataView(actual.fx.buffer, actual.fx.byteOffset);
+  check('mxcsr', ev.getUint16(24, true) & mask, av.getUint16(24, true) & mask);
+  for (let i = 0; i < 16; i++) {
+    const at = 160 + i * 16;
+    const e = (ev.getBigUint64(at + 8, true) << 64n) | ev.getBigUint64(at, true);
+    const a = (av.getBigUint64(at + 8, true) << 64n) | av.getBigUint64(at, true);
+    check(`xmm${i}`, e, a);
+  }
+  if (c.forms.some((id) => FORMS[id]!.area === 'x87' || FORMS[id]!.area === 'mmx')) compareX87(ev, av, options, check);
+  for (let i = 0; i < expected.window.length; i++) {
+    if (expected.window[i] === actual.window[i]) continue;
+    const from = Math.max(0, i & ~7);
+    const text = (w: Uint8Array) => Buffer.from(w.subarray(from, from + 24)).toString('hex');
+    out.push(
+      `memory ${hex(WINDOW + i)}: native ${text(expected.window)}, translated ${text(actual.window)} at ${hex(WINDOW + from)}`,
+    );
+    break;
+  }
+  return out;
+}
+
+/** C0, C2 and C3 (bits 8, 10, 14) mean something only after comparisons and the like. */
+function compareX87(
+  ev: DataView,
+  av: DataView,
+  options: CompareOptions,
+  check: (what: string, e: bigint | number, a: bigint | number) => void,
+): void {
+  check('fcw', ev.getUint16(0, true), av.getUint16(0, true));
+  const mask = options.sticky ? 0xffff : 0x3800;
+  check('fsw', ev.getUint16(2, true) & mask, av.getUint16(2, true) & mask);
+  check('ftw', ev.getUint8(4), av.getUint8(4));
+  const top = (ev.getUint16(2, true) >> 11) & 7;
+  for (let i = 0; i < 8; i++) {
+    // An empty register's content is nobody's business.
+    if (((ev.getUint8(4) >> ((top + i) & 7)) & 1) === 0) continue;
+    const at = 32 + i * 16;
+    const e = (BigInt(ev.getUint16(at + 8, true)) << 64n) | ev.getBigUint64(at, true);
+    const a = (BigInt(av.getUint16(at + 8, true)) << 64n) | av.getBigUint64(at, true);
+    check(`st${i}`, e, a);
+  }
+}

@@ -1,0 +1,426 @@
+/**
+ * Random cases. A case is one instruction, or several, of forms picked from the table; every operand encoding, prefix and
+ * addressing mode of the SDM can come up. Three registers of a case are pointers that its instructions do not write:
+ * memory operands lie in the window (a few across its end), so that most instructions do something.
+ */
+
+import { decode, isDecodeError } from '../../src/x86/decode.ts';
+import type { Instruction } from '../../src/x86/instruction.ts';
+import { ARITHMETIC_FLAGS, DF } from '../../src/x86/state.ts';
+import type { Form } from '../../src/x86/table.ts';
+import { CODE, CODE_SIZE, type CpuCase, GS_BASE, WINDOW, WINDOW_SIZE } from './case.ts';
+import type { Random } from './random.ts';
+
+/**
+ * Forms that cannot be compared: what the environment answers (time, CPUID, the kernel), selectors, far transfers,
+ * approximations that differ between CPU models, and pointers to the last instruction.
+ */
+const EXCLUDED = new Set(
+  [
+    'syscall rdtsc cpuid int iret retf swapgs sysret sldt str smsw sgdt sidt rdpmc push_seg pop_seg call_far jmp_far',
+    'lldt ltr lgdt lidt lmsw clts invd wbinvd invlpg mov_dr rdmsr wrmsr ins outs',
+    'rsqrtps rsqrtss rcpps rcpss fxsave fxrstor fxsave64 fxrstor64 fnsave frstor fnstenv fldenv',
+    'ldmxcsr fldcw popf',
+  ]
+    .join(' ')
+    .split(' '),
+);
+
+/** Transcendental functions of x87: approximations, compared apart. */
+const APPROXIMATE = new Set('f2xm1 fyl2x fyl2xp1 fptan fpatan fsin fcos fsincos'.split(' '));
+
+export function isComparable(form: Form): boolean {
+  if (EXCLUDED.has(form.op) || APPROXIMATE.has(form.op)) return false;
+  // Loading a selector; moves to and from control registers fault in any case.
+  if (form.op === 'mov_seg' && form.operands[0]!.at === 'S') return false;
+  return true;
+}
+
+const F64 = [
+  0x0000000000000000n,
+  0x8000000000000000n,
+  0x3ff0000000000000n,
+  0xbff0000000000000n,
+  0x7ff0000000000000n,
+  0xfff0000000000000n,
+  0x7ff8000000000000n,
+  0xfff8000000000000n,
+  0x7ff8000000001234n,
+  0x7ff0000000000001n,
+  0xfff4000000000000n,
+  0x0000000000000001n,
+  0x800fffffffffffffn,
+  0x0010000000000000n,
+  0x7fefffffffffffffn,
+  0x41dfffffffc00000n,
+  0x41e0000000000000n,
+  0xc1e0000000000000n,
+  0x43e0000000000000n,
+  0xc3e0000000000000n,
+  0x3fe0000000000000n,
+  0x4004000000000000n,
+  0x47efffffefffffffn,
+  0x36a0000000000000n,
+];
+const F32 = [
+  0x00000000, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc00000, 0x7fc01234,
+  0x7f800001, 0xffa00000, 0x00000001, 0x807fffff, 0x00800000, 0x7f7fffff, 0x4effffff, 0x4f000000, 0xcf000000,
+  0x5f000000, 0xdf000000, 0x3f000000, 0x40200000, 0x3fc00000,
+];
+const INTEGERS = [0n, 1n, 2n, 7n, 8n, 0x7fn, 0x80n, 0xffn, 0x7fffn, 0x8000n, 0xffffn, 0x7fffffffn, 0x80000000n]
+  .concat([
+    0xffffffffn,
+    0x100000000n,
+    0x7fffffffffffffffn,
+    0x8000000000000000n,
+    0xffffffffffffffffn,
+    0xfffffffffffffffen,
+  ])
+  .concat([0xffffffff80000000n, 0xffffffffffffff80n]);
+
+function double(random: Random): bigint {
+  switch (random.below(4)) {
+    case 0:
+      return random.pick(F64);
+    case 1:
+      return random.u64();
+    case 2:
+      return BigInt.asUintN(64, bitsOf((random.below(2000) - 1000) / random.pick([1, 2, 3, 16])));
+    default:
+      return bitsOf((random.u32() / 65536 - 32768) * random.pick([1, 1e-5, 1e9, 1e300, 1e-300]));
+  }
+}
+
+const SCRATCH = new DataView(new ArrayBuffer(8));
+
+function bitsOf(value: number): bigint {
+  SCRATCH.setFloat64(0, value);
+  return SCRATCH.getBigUint64(0);
+}
+
+function single(random: Random): number {
+  switch (random.below(3)) {
+    case 0:
+      return random.pick(F32);
+    case 1:
+      return random.u32();
+    default:
+      SCRATCH.setFloat32(0, (random.below(20000) - 10000) / random.pick([1, 2, 3, 16, 1e20, 1e-20]));
+      return SCRATCH.getUint32(0);
+  }
+}
+
+function integer(random: Random): bigint {
+  switch (random.below(5)) {
+    case 0:
+      return random.pick(INTEGERS);
+    case 1:
+      return BigInt(random.below(256));
+    case 2:
+      return BigInt.asUintN(64, BigInt(random.below(65536) - 32768));
+    default:
+      return random.u64();
+  }
+}
+
+/** 16 bytes as one of: two doubles, four floats, random, all the same byte. */
+function vector(random: Random, view: DataView, at: number): void {
+  const kind = random.below(6);
+  for (let i = 0; i < 16; i += 8) {
+    if (kind < 2) view.setBigUint64(at + i, double(random), true);
+    else if (kind < 4) {
+      view.setUint32(at + i, single(random), true);
+      view.setUint32(at + i + 4, single(random), true);
+    } else if (kind === 4) view.setBigUint64(at + i, random.u64(), true);
+    else view.setBigUint64(at + i, integer(random), true);
+  }
+}
+
+/** An 80-bit register: mostly a number, the odd special. */
+function extended(random: Random, view: DataView, at: number): void {
+  const kind = random.below(8);
+  let exponent = 16383 + random.below(140) - 70;
+  let mantissa = random.u64() | 0x8000000000000000n;
+  if (kind === 0) {
+    exponent = random.pick([0, 0, 32767, 32767, 1, 32766]);
+    mantissa = random.pick([
+      0n,
+      0x8000000000000000n,
+      0xc000000000000000n,
+      0x8000000000000001n,
+      0xc000000000001234n,
+      1n,
+    ]);
+    if (exponent > 0) mantissa |= 0x8000000000000000n;
+    if (exponent === 0) mantissa &= 0x7fffffffffffffffn;
+  } else if (kind < 4) {
+    mantissa = 0x8000000000000000n | (BigInt(random.below(65536)) << 47n);
+    exponent = 16383 + random.below(16);
+  }
+  view.setBigUint64(at, mantissa, true);
+  view.setUint16(at + 8, exponent | (random.oneIn(2) ? 0x8000 : 0), true);
+}
+
+export interface GenerateOptions {
+  /** Forms to draw from. */
+  readonly forms: readonly Form[];
+  /** Longest sequence. */
+  readonly maxLength: number;
+}
+
+export class Generator {
+  readonly #random: Random;
+  readonly #options: GenerateOptions;
+  #aligned = false;
+
+  constructor(random: Random, options: GenerateOptions) {
+    this.#random = random;
+    this.#options = options;
+  }
+
+  case(): CpuCase {
+    const random = this.#random;
+    const gpr = new BigUint64Array(16);
+    for (let r = 0; r < 16; r++) gpr[r] = integer(random);
+    // rbx, rbp, r8 … r15 have no implicit uses but leave and enter.
+    const candidates = [3, 5, 8, 9, 10, 11, 12, 13, 14, 15];
+    const pointers: number[] = [];
+    while (pointers.length < 3) {
+      const r = random.pick(candidates);
+      if (!pointers.includes(r)) pointers.push(r);
+    }
+    const [base, base2, index] = pointers as [number, number, number];
+    const length = random.oneIn(2) ? 1 : 1 + random.below(this.#options.maxLength);
+    const form = random.pick(this.#options.forms);
+    const near = random.oneIn(8) ? WINDOW + WINDOW_SIZE - random.below(20) : WINDOW + 300 + random.below(600);
+    gpr[base] = BigInt(near);
+    gpr[base2] = BigInt(WINDOW + 200 + random.below(600)) & (random.oneIn(2) ? ~15n : ~0n);
+    gpr[index] = BigInt(random.below(8));
+    // Most SSE memory operands must be aligned.
+    this.#aligned = !random.oneIn(4);
+    if (this.#aligned) {
+      gpr[base] &= ~15n;
+      gpr[base2] &= ~15n;
+      gpr[index] = BigInt(random.below(3) * 16);
+    }
+    if (form.op === 'xlat') gpr[3] = BigInt(WINDOW + 100);
+    gpr[4] = BigInt(WINDOW + 256 + random.below(32) * 8);
+    const string = form.area === 'string' || random.oneIn(4) || form.op.startsWith('maskmov');
+    if (string) {
+      gpr[6] = BigInt(WINDOW + 100 + random.below(700));
+      gpr[7] = BigInt(WINDOW + 100 + random.below(700));
+      gpr[1] = BigInt(random.oneIn(10) ? random.below(2000) : random.below(24));
+      if (random.oneIn(4)) gpr[7] = gpr[6] + BigInt(random.below(16) - 8);
+    } else if (/^(r|s)/.test(form.op) && random.oneIn(2)) {
+      gpr[1] = BigInt(random.below(70));
+    }
+    if ((form.op === 'div' || form.op === 'idiv') && !random.oneIn(6)) {
+      // Quotients that fit.
+      gpr[2] = form.op === 'idiv' && random.oneIn(2) ? 0xffffffffffffffffn : BigInt(random.below(2));
+      if (random.oneIn(2)) gpr[0] &= 0xffn;
+    }
+
+    const view = new DataView(new ArrayBuffer(WINDOW_SIZE));
+    for (let i = 0; i < WINDOW_SIZE; i += 16) {
+      if (form.area === 'x87' && random.oneIn(2)) extended(random, view, i);
+      else vector(random, view, i);
+    }
+    const window = new Uint8Array(view.buffer);
+    if (random.oneIn(4)) for (let i = 64; i < 512; i++) window[i] = window[i % 64]!;
+
+    const code: number[] = [];
+    const forms: number[] = [];
+    const boundaries: [number, number][] = [];
+    let undefinedFlags = 0;
+    for (let n = 0; n < length; n++) {
+      const next = n === 0 ? form : random.pick(this.#options.forms);
+      for (let attempt = 0; attempt < 20; attempt++) {
+        const draft = this.#encode(next, [base, base2, index]);
+        const bytes = Uint8Array.from([...draft, 0x0f, 0x0b]);
+        const decoded = decode(bytes, 0, CODE + code.length);
+        if (isDecodeError(decoded) || decoded.form !== next.id || decoded.length !== draft.length) continue;
+        if (!this.#allowed(decoded, [base, base2, index], undefinedFlags, length > 1)) continue;
+        boundaries.push([code.length, undefinedFlags]);
+        code.push(...draft);
+        if (decoded.operands[0]?.kind === 'target') {
+          boundaries.push([code.length, undefinedFlags]);
+          code.push(0x0f, 0x0b);
+        }
+        forms.push(next.id);
+        undefinedFlags = this.#undefinedAfter(decoded, undefinedFlags);
+        // An indirect branch that goes somewhere: to the end of the code.
+        if (n === length - 1) this.#aim(decoded, gpr, window, CODE + code.length);
+        break;
+      }
+      if (code.length > CODE_SIZE - 40) break;
+    }
+    boundaries.push([code.length, undefinedFlags]);
+    code.push(0x0f, 0x0b);
+    const rflags = random.u32() & (ARITHMETIC_FLAGS | (random.oneIn(4) ? DF : 0));
+    return { gpr, rflags, fx: this.#fx(), code: Uint8Array.from(code), window, boundaries, forms };
+  }
+
+  #fx(): Uint8Array {
+    const random = this.#random;
+    const view = new DataView(new ArrayBuffer(512));
+    view.setUint16(0, 0x037f, true);
+    const top = random.oneIn(3) ? random.below(8) : 0;
+    const empty = random.below(4) === 0;
+    view.setUint16(2, top << 11, true);
+    view.setUint8(4, empty ? random.below(256) : 0xff);
+    view.setUint32(24, 0x1f80, true);
+    view.setUint32(28, 0xffff, true);
+    for (let i = 0; i < 8; i++) extended(random, view, 32 + i * 16);
+    for (let i = 0; i < 16; i++) vector(random, view, 160 + i * 16);
+    return new Uint8Array(view.buffer);
+  }
+
+  #encode(form: Form, pointers: readonly [number, number, number]): number[] {
+    const random = this.#random;
+    const bytes: number[] = [];
+    const sized = form.operands.some((o) => 'vzypsPSchim'.includes(o.type)) || ['cbw', 'cwd'].includes(form.op);
+    const stack = form.stackSize || form.operands.some((o) => o.type === 'p');
+    const width = sized ? random.below(3) : 0;
+    let rex = 0;
+    if (form.prefix === 'f2' || form.prefix === 'f3') bytes.push(Number.parseInt(form.prefix, 16));
+    else if (form.prefix === '66') bytes.push(0x66);
+    else if (width === 1 && form.prefix === 'any' && (!stack || random.oneIn(4))) bytes.push(0x66);
+    if (width === 2) rex |= 0x48;
+    if (form.area === 'string' && !random.oneIn(3)) bytes.push(random.pick([0xf2, 0xf3]));
+    if (form.lock && random.oneIn(6)) bytes.push(0xf0);
+
+    let tail: number[] = [];
+    if (form.modrm >= 0) {
+      tail.push(form.modrm);
+    } else if (form.hasModrm) {
+      const reg = form.digit >= 0 ? form.digit : random.below(16);
+      if (form.digit >= 0 && random.oneIn(16)) rex |= 0x44;
+      if (reg & 8) rex |= 0x44;
+      const useMemory = form.mod === 'mem' || (form.mod === 'any' && random.oneIn(2));
+      if (!useMemory) {
+        const rm = random.below(16);
+        if (rm & 8) rex |= 0x41;
+        tail.push(0xc0 | ((reg & 7) << 3) | (rm & 7));
+      } else {
+        const made = this.#address((reg & 7) << 3, pointers);
+        tail = made.bytes;
+        rex |= made.rex;
+        for (const prefix of made.prefixes) bytes.unshift(prefix);
+      }
+    } else if (random.oneIn(8)) {
+      rex |= 0x40 | random.below(2);
+    }
+    // A byte register above 3 without REX is AH … BH.
+    if (random.oneIn(3)) rex |= rex === 0 ? random.pick([0, 0x40]) : 0x40;
+    if (rex !== 0) bytes.push(rex);
+    if (form.opcode >= 0x100) bytes.push(0x0f);
+    const low = form.plus === 'r' ? random.below(8) : form.plus === 'cc' ? random.below(16) : 0;
+    bytes.push((form.opcode & 0xff) + low, ...tail);
+    const operandSize = rex & 8 ? 8 : bytes.includes(0x66) ? 2 : 4;
+    for (const operand of form.operands) {
+      if (operand.at === 'J') {
+        // Over the UD2 that `case` puts behind a branch.
+        bytes.push(...[2, 0, 0, 0].slice(0, operand.type === 'b' ? 1 : 4));
+      } else if (operand.at === 'O') {
+        const target = BigInt(WINDOW + random.below(WINDOW_SIZE - 8));
+        for (let i = 0n; i < 8n; i++) bytes.push(Number((target >> (8n * i)) & 0xffn));
+      } else if (operand.at === 'I') {
+        let count = 1;
+        if (operand.type === 'W') count = 2;
+        else if (operand.type === 'z' || operand.type === 'P') count = operandSize === 2 ? 2 : 4;
+        else if (operand.type === 'v') count = operandSize;
+        const value = random.oneIn(2) ? integer(random) : random.u64();
+        const small = operand.type === 'u' && random.oneIn(2);
+        for (let i = 0n; i < BigInt(count); i++) bytes.push(Number((value >> (8n * i)) & 0xffn) & (small ? 15 : 255));
+      }
+    }
+    return bytes;
+  }
+
+  /** A memory operand in one of all addressing modes. */
+  #address(reg: number, [base, base2, index]: readonly [number, number, number]) {
+    const random = this.#random;
+    let rex = 0;
+    const prefixes: number[] = [];
+    const bytes: number[] = [];
+    const disp32 = (value: number) =>
+      bytes.push(value & 255, (value >> 8) & 255, (value >> 16) & 255, (value >> 24) & 255);
+    const kind = random.below(8);
+    const b = random.oneIn(2) ? base : base2;
+    let bias = 0;
+    if (random.oneIn(12)) {
+      prefixes.push(0x65);
+      bias = GS_BASE;
+    } else if (random.oneIn(16)) prefixes.push(random.pick([0x26, 0x2e, 0x36, 0x3e]));
+    if (kind === 0) {
+      // [rip + disp32] is near the code only; [disp32] through SIB without base reaches the data.
+      bytes.push(reg | 4, 0x25);
+      disp32(((WINDOW + random.below(WINDOW_SIZE)) & (this.#aligned ? ~15 : ~0)) - bias);
+      return { bytes, rex, prefixes };
+    }
+    if (random.oneIn(16)) prefixes.push(0x67);
+    if (kind === 1) {
+      bytes.push(reg | 5);
+      // Right to within the instruction's length.
+      disp32(WINDOW + 32 + random.below(WINDOW_SIZE - 64) - CODE - bias);
+      return { bytes, rex, prefixes };
+    }
+    if (b & 8) rex |= 0x41;
+    const wide = random.oneIn(3);
+    const mod = wide ? 2 : bias === 0 && (b & 7) !== 5 && random.oneIn(3) ? 0 : bias === 0 ? 1 : 2;
+    const displacement = mod === 0 ? 0 : (random.below(96) - 48) & (this.#aligned ? ~15 : ~0);
+    if (kind < 4) {
+      const scale = random.below(4);
+      if (index & 8) rex |= 0x42;
+      bytes.push((mod << 6) | reg | 4, (scale << 6) | ((index & 7) << 3) | (b & 7));
+    } else if ((b & 7) === 4) {
+      bytes.push((mod << 6) | reg | 4, 0x24);
+    } else {
+      bytes.push((mod << 6) | reg | (b & 7));
+    }
+    if (mod === 1) bytes.push(displacement & 255);
+    else if (mod === 2) disp32(displacement - bias);
+    return { bytes, rex, prefixes };
+  }
+
+  #allowed(i: Instruction, pointers: readonly number[], undefinedFlags: number, sequence: boolean): boolean {
+    if ((i.flagsRead & undefinedFlags) !== 0) return false;
+    for (const operand of i.operands) {
+      if (operand.kind === 'reg' && operand.file === 'gpr') {
+        if (pointers.includes(operand.index)) return false;
+        if (operand.index === 4 && !operand.high && !this.#random.oneIn(6)) return false;
+      }
+    }
+    if (sequence && (i.op === 'leave' || i.op === 'enter') && !this.#random.oneIn(4)) return false;
+    // By more than 16 bits the result is undefined.
+    if ((i.op === 'shld' || i.op === 'shrd') && i.size === 2) {
+      const count = i.operands[2]!;
+      if (count.kind !== 'imm' || (Number(count.value) & 31) > 16) return false;
+    }
+    return true;
+  }
+
+  #undefinedAfter(i: Instruction, before: number): number {
+    return (before & ~i.flagsWritten) | i.flagsUndefined;
+  }
+
+  /** Makes the last instruction's indirect branch, return or popf find something sensible. */
+  #aim(i: Instruction, gpr: BigUint64Array, window: Uint8Array, end: number): void {
+    const view = new DataView(window.buffer);
+    if (this.#random.oneIn(4)) return;
+    if (i.flow === 'ret') {
+      const at = Number(gpr[4]) - WINDOW;
+      if (at >= 0 && at + 8 <= WINDOW_SIZE) view.setBigUint64(at, BigInt(end), true);
+    } else if (i.flow === 'jump-indirect' || i.flow === 'call-indirect') {
+      const operand = i.operands[0]!;
+      if (operand.kind === 'reg') gpr[operand.index] = BigInt(end);
+      else if (operand.kind === 'mem') {
+        let address = operand.disp + (operand.segment === 'gs' ? GS_BASE : 0);
+        if (operand.base >= 0) address += Number(gpr[operand.base]);
+        if (operand.index >= 0) address += Number(gpr[operand.index]) * operand.scale;
+        const at = address - WINDOW;
+        if (at >= 0 && at + 8 <= WINDOW_SIZE) view.setBigUint64(at, BigInt(end), true);
+      }
+    }
+  }
+}

@@ -1,0 +1,114 @@
+/** Runs cases on the virtual CPU. */
+
+import { AddressSpace } from '../../src/lvm/address-space.ts';
+import type { VirtualCpu } from '../../src/lvm/cpu.ts';
+import { PROT_EXEC, PROT_READ, PROT_WRITE } from '../../src/lvm/layout.ts';
+import {
+  ARITHMETIC_FLAGS,
+  Context,
+  FLAGS_BITS,
+  OFF_DF,
+  OFF_FCW,
+  OFF_FLAG_OP,
+  OFF_FLAG_RESULT,
+  OFF_FSW,
+  OFF_FTW,
+  OFF_GS_BASE,
+  OFF_MXCSR,
+  OFF_ST,
+  OFF_XMM,
+} from '../../src/x86/state.ts';
+import { CODE, type CpuCase, type CpuResult, DATA, DATA_SIZE, GS_BASE, WINDOW, WINDOW_SIZE } from './case.ts';
+
+/** Vector of a run that did not end by itself. */
+export const VECTOR_ENDLESS = 255;
+
+export class GuestCpu {
+  readonly #cpu: VirtualCpu;
+  readonly #space: AddressSpace;
+  readonly #flagsOf: (context: Context) => number;
+  /** Instructions retired by the last case. */
+  retired = 0;
+
+  /** `flagsOf` gives a stopped context's arithmetic flags in their RFLAGS positions. */
+  constructor(cpu: VirtualCpu, id: number, flagsOf: (context: Context) => number) {
+    this.#cpu = cpu;
+    this.#flagsOf = flagsOf;
+    this.#space = new AddressSpace(id);
+    this.#space.map(CODE, 4096, PROT_READ | PROT_EXEC);
+    this.#space.map(DATA, DATA_SIZE, PROT_READ | PROT_WRITE);
+  }
+
+  close(): void {
+    this.#cpu.drop(this.#space);
+  }
+
+  /** With `step`, the case runs in exact slices of that many instructions. */
+  run(c: CpuCase, step = 0): CpuResult {
+    const space = this.#space;
+    const code = new Uint8Array(512).fill(0xcc);
+    code.set(c.code);
+    space.poke(CODE, code);
+    space.poke(DATA, new Uint8Array(DATA_SIZE - WINDOW_SIZE));
+    space.poke(WINDOW, c.window);
+    space.takeDirty();
+    const context = new Context();
+    loadContext(context, c);
+    context.rip = CODE;
+    this.retired = 0;
+    let exit = this.#cpu.run(space, context, step || 100_000, step !== 0);
+    this.retired += this.#cpu.retired;
+    for (let n = 0; n < 3000 && step !== 0 && exit.kind === 'budget'; n++) {
+      exit = this.#cpu.run(space, context, step, true);
+      this.retired += this.#cpu.retired;
+    }
+    this.#cpu.unload(space);
+    const fault = exit.kind === 'fault' ? exit : { vector: VECTOR_ENDLESS, error: 0, address: 0n };
+    return {
+      gpr: context.u64.slice(0, 16),
+      rip: context.u64[16]!,
+      rflags: this.#flagsOf(context) | ((context.u32[OFF_DF >> 2]! & 1) << 10),
+      vector: fault.vector,
+      error: fault.error,
+      address: fault.address,
+      fx: fxOf(context),
+      window: space.u8.slice(WINDOW, WINDOW + WINDOW_SIZE),
+    };
+  }
+}
+
+function loadContext(context: Context, c: CpuCase): void {
+  context.u64.set(c.gpr);
+  context.u32[OFF_FLAG_OP >> 2] = FLAGS_BITS;
+  context.u64[OFF_FLAG_RESULT >> 3] = BigInt(c.rflags & ARITHMETIC_FLAGS);
+  context.u32[OFF_DF >> 2] = (c.rflags >> 10) & 1;
+  context.u64[OFF_GS_BASE >> 3] = BigInt(GS_BASE);
+  const fx = new DataView(c.fx.buffer, c.fx.byteOffset);
+  const view = new DataView(context.u8.buffer, context.u8.byteOffset);
+  context.u32[OFF_MXCSR >> 2] = fx.getUint32(24, true);
+  view.setUint16(OFF_FCW, fx.getUint16(0, true), true);
+  view.setUint16(OFF_FSW, fx.getUint16(2, true), true);
+  view.setUint16(OFF_FTW, fx.getUint8(4), true);
+  const top = (fx.getUint16(2, true) >> 11) & 7;
+  for (let i = 0; i < 8; i++) {
+    context.u8.set(c.fx.subarray(32 + i * 16, 42 + i * 16), OFF_ST + ((top + i) & 7) * 16);
+  }
+  context.u8.set(c.fx.subarray(160, 160 + 256), OFF_XMM);
+}
+
+function fxOf(context: Context): Uint8Array {
+  const bytes = new Uint8Array(512);
+  const fx = new DataView(bytes.buffer);
+  const view = new DataView(context.u8.buffer, context.u8.byteOffset);
+  fx.setUint32(24, context.u32[OFF_MXCSR >> 2]!, true);
+  fx.setUint16(0, view.getUint16(OFF_FCW, true), true);
+  fx.setUint16(2, view.getUint16(OFF_FSW, true), true);
+  fx.setUint8(4, view.getUint16(OFF_FTW, true));
+  const top = (view.getUint16(OFF_FSW, true) >> 11) & 7;
+  for (let i = 0; i < 8; i++) {
+    const at = OFF_ST + ((top + i) & 7) * 16;
+    bytes.set(context.u8.subarray(at, at + 10), 32 + i * 16);
+  }
+  bytes.set(context.u8.subarray(OFF_XMM, OFF_XMM + 256), 160);
+  return bytes;
+}

@@ -1,0 +1,147 @@
+/*
+ * Runs test cases on the host's CPU: the oracle of the CPU differential tests (see case.ts for the records).
+ * Every case ends in an exception (the last instruction is UD2), whose signal frame holds the state asked for.
+ *
+ * usage: harness CASES RESULTS
+ */
+#define _GNU_SOURCE
+#include <asm/prctl.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define CODE 0x10000000ul
+#define DATA 0x20000000ul
+#define STATE 0x30000000ul
+#define DATA_SIZE 8192
+#define WINDOW 1024
+#define CODE_SIZE 256
+#define GS_BASE 0x1000ul
+
+struct input {
+  uint64_t gpr[16];
+  uint64_t rflags;
+  uint64_t code_length;
+  uint8_t fx[512];
+  uint8_t code[CODE_SIZE];
+  uint8_t window[WINDOW];
+};
+
+struct output {
+  uint64_t gpr[16];
+  uint64_t rip, rflags, vector, error, address, signo;
+  uint8_t fx[512];
+  uint8_t window[WINDOW];
+};
+
+/* At STATE, reached by absolute addresses from the assembly below. */
+struct state {
+  uint64_t gpr[16];   /* 0x000 */
+  uint64_t rflags;    /* 0x080 */
+  uint64_t entry;     /* 0x088 */
+  uint64_t host_rsp;  /* 0x090 */
+  uint64_t pad;       /* 0x098 */
+  uint64_t host_stack[512];
+  uint8_t fx[512] __attribute__((aligned(16)));
+};
+
+static struct state *const state = (struct state *)STATE;
+static struct output *current;
+
+extern void run_case(void);
+extern char run_resume[];
+
+__asm__(
+    ".text\n.globl run_case, run_resume\n"
+    "run_case:\n"
+    "  push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
+    "  mov %rsp, 0x30000090\n"
+    "  pushq 0x30000080; popfq\n"
+    "  mov 0x30000000, %rax; mov 0x30000008, %rcx; mov 0x30000010, %rdx; mov 0x30000018, %rbx\n"
+    "  mov 0x30000020, %rsp; mov 0x30000028, %rbp; mov 0x30000030, %rsi; mov 0x30000038, %rdi\n"
+    "  mov 0x30000040, %r8; mov 0x30000048, %r9; mov 0x30000050, %r10; mov 0x30000058, %r11\n"
+    "  mov 0x30000060, %r12; mov 0x30000068, %r13; mov 0x30000070, %r14; mov 0x30000078, %r15\n"
+    "  jmp *0x30000088\n"
+    "run_resume:\n"
+    "  fninit\n"
+    "  pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
+    "  ret\n");
+
+static const int greg_order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                                   REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+
+static void on_signal(int signo, siginfo_t *info, void *context) {
+  ucontext_t *uc = context;
+  greg_t *g = uc->uc_mcontext.gregs;
+  (void)info;
+  for (int i = 0; i < 16; i++) current->gpr[i] = g[greg_order[i]];
+  current->rip = g[REG_RIP];
+  current->rflags = g[REG_EFL];
+  current->vector = g[REG_TRAPNO];
+  current->error = g[REG_ERR];
+  current->address = g[REG_CR2];
+  current->signo = signo;
+  memcpy(current->fx, uc->uc_mcontext.fpregs, 512);
+  g[REG_RIP] = (greg_t)run_resume;
+  g[REG_RSP] = state->host_rsp;
+  g[REG_EFL] = 0x202;
+  uc->uc_mcontext.fpregs->mxcsr = 0x1f80;
+  uc->uc_mcontext.fpregs->cwd = 0x37f;
+  uc->uc_mcontext.fpregs->swd = 0;
+  uc->uc_mcontext.fpregs->ftw = 0;
+}
+
+static void *fixed(unsigned long address, size_t size, int prot) {
+  void *p = mmap((void *)address, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  if (p == MAP_FAILED) { perror("mmap"); exit(1); }
+  return p;
+}
+
+int main(int argc, char **argv) {
+  if (argc != 3) return 2;
+  int in = open(argv[1], O_RDONLY);
+  struct stat st;
+  if (in < 0 || fstat(in, &st) != 0) { perror(argv[1]); return 1; }
+  size_t count = st.st_size / sizeof(struct input);
+  struct input *cases = mmap(0, st.st_size + 1, PROT_READ, MAP_PRIVATE | MAP_POPULATE, in, 0);
+  int out = open(argv[2], O_RDWR | O_CREAT | O_TRUNC, 0600);
+  size_t size = count * sizeof(struct output);
+  if (out < 0 || ftruncate(out, size) != 0) { perror(argv[2]); return 1; }
+  struct output *results = mmap(0, size + 1, PROT_READ | PROT_WRITE, MAP_SHARED, out, 0);
+
+  fixed(CODE, 4096, PROT_READ | PROT_WRITE | PROT_EXEC);
+  fixed(DATA, DATA_SIZE, PROT_READ | PROT_WRITE);
+  fixed(STATE, 16384, PROT_READ | PROT_WRITE);
+  stack_t ss = {.ss_sp = malloc(65536), .ss_size = 65536};
+  sigaltstack(&ss, 0);
+  struct sigaction sa = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+  int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGALRM};
+  for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &sa, 0);
+  syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE);
+
+  for (size_t i = 0; i < count; i++) {
+    const struct input *c = &cases[i];
+    if (i % 64 == 0) alarm(10);
+    memset((void *)DATA, 0, DATA_SIZE - WINDOW);
+    memcpy((void *)(DATA + DATA_SIZE - WINDOW), c->window, WINDOW);
+    memset((void *)CODE, 0xcc, 4096);
+    memcpy((void *)CODE, c->code, c->code_length);
+    memcpy(state->gpr, c->gpr, sizeof c->gpr);
+    memcpy(state->fx, c->fx, 512);
+    state->rflags = (c->rflags & 0xcd5) | 0x202;
+    state->entry = CODE;
+    current = &results[i];
+    __asm__ volatile("fxrstor64 %0" ::"m"(state->fx));
+    run_case();
+    memcpy(current->window, (void *)(DATA + DATA_SIZE - WINDOW), WINDOW);
+  }
+  return 0;
+}
