@@ -262,4 +262,53 @@ describe('a member', () => {
     cluster.tick(200);
     expect(cluster.members.get('a.1')!.throttled).toBe(false);
   });
+
+  test('what a backup holds counts in a new view only as far as it is known to be its history', () => {
+    const b = new Member({ self: 'b.1', generation: 1 });
+    let nowMs = 0;
+    const sent = (event: Event): string[] => {
+      const out: string[] = [];
+      for (const effect of b.step(event, (nowMs += 60))) {
+        if (effect.kind === 'send') {
+          const { message } = effect;
+          const held = message.kind === 'status' ? message.held.map(({ epoch, origin }) => `${epoch}/${origin}`) : [];
+          out.push([message.kind, ...('epoch' in message ? [message.epoch] : held)].join(' '));
+        } else if (effect.kind === 'apply') out.push(`apply ${effect.epoch} ${new TextDecoder().decode(effect.bytes)}`);
+      }
+      return out;
+    };
+    const epoch = (view: number, number: number, previous: number, origin: number, text: string): Event => ({
+      kind: 'message',
+      from: view === 1 ? 'a.1' : 'c.1',
+      message: {
+        kind: 'epoch',
+        view,
+        previous: { epoch: number - 1, origin: previous },
+        position: { epoch: number, origin },
+        commit: 0,
+        start: number === 1,
+        done: number === 1,
+        hash: 0n,
+        delta: encode(text),
+        chunk: encode(number === 1 ? text : ''),
+      },
+    });
+    const heartbeat = (view: number, last: number, origin: number, commit: number): Event => ({
+      kind: 'message',
+      from: view === 1 ? 'a.1' : 'c.1',
+      message: { kind: 'heartbeat', view, last: { epoch: last, origin }, commit, members: ['a.1', 'b.1', 'c.1'] },
+    });
+    for (const peer of ['a.1', 'c.1']) sent({ kind: 'up', peer });
+    expect(sent(epoch(1, 1, 0, 1, 'one'))).toEqual(['apply 1 one', 'ack 1']);
+    expect(sent(epoch(1, 2, 1, 1, 'two'))).toEqual(['ack 2']);
+    expect(sent(epoch(1, 3, 1, 1, 'three'))).toEqual(['ack 3']);
+    // c.1 leads view 2 and has only epoch 1 of view 1.
+    expect(sent(heartbeat(2, 1, 1, 1))).toEqual(['ack 1']);
+    expect(sent(heartbeat(2, 2, 2, 1))).toEqual(['status 1/1 2/1 3/1']);
+    expect(sent(epoch(1, 4, 1, 1, 'late'))).toEqual(['stale']);
+    expect(sent(epoch(2, 3, 2, 2, 'III'))).toEqual(['status 1/1 2/1 3/1']);
+    expect(sent(epoch(2, 2, 1, 2, 'II'))).toEqual(['ack 2']);
+    expect(sent(epoch(2, 3, 2, 2, 'III'))).toEqual(['ack 3']);
+    expect(sent(heartbeat(2, 3, 2, 3))).toEqual(['apply 2 II', 'apply 3 III', 'ack 3']);
+  });
 });

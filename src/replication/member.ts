@@ -357,8 +357,7 @@ export class Member {
       // Another primary than the one we knew: it has the time-out to let itself be heard.
       this.#primaryMs = this.#core.nowMs;
     }
-    if (member && this.#follower.complete && this.#candidacy === null && this.#isSuspect(value.primary))
-      this.#seal(value);
+    if (able && this.#candidacy === null && this.#isSuspect(value.primary)) this.#seal(value);
   }
 
   /**

@@ -5,7 +5,10 @@
  *
  * Not here, because they change nothing that can be seen: counting acknowledgements of other views (an incarnation leads
  * twice only after a hand-over, when everything was acknowledged); leaving a member that sealed the view to be put out of
- * it as slow; keeping a conflicting tail (it is refused, put out as slow, and taught anew).
+ * it as slow; not sealing before the compare-and-swap (what is promoted is all that was acknowledged until its answer came;
+ * a durable log would need the seal); keeping a conflicting tail, or too little of the log (the member is put out of the
+ * view and taught anew). Nor what a run meets once in some thousand seeds: acknowledging in a new view what matched in the
+ * old one, which member.test.ts has.
  */
 
 export interface Mutant {
@@ -21,12 +24,6 @@ const PRIMARY = 'replication/primary.ts';
 const MEMBER = 'replication/member.ts';
 
 export const MUTANTS: readonly Mutant[] = [
-  {
-    name: 'a candidate does not seal',
-    file: MEMBER,
-    find: 'this.#follower.acceptView = value.view + 1;',
-    replace: '',
-  },
   {
     name: 'output leaves before it is acknowledged',
     file: PRIMARY,
@@ -87,12 +84,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'replication/epoch-log.ts',
     find: 'return this.at(position.epoch)?.origin === position.origin;',
     replace: 'return this.at(position.epoch) !== undefined;',
-  },
-  {
-    name: 'what was known to match stays so in another view',
-    file: FOLLOWER,
-    find: '      this.#matched = -1;\n      this.#statusMs',
-    replace: '      this.#statusMs',
   },
   {
     name: 'a promoted backup does not apply what it holds',
@@ -159,12 +150,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'transport/frame.ts',
     find: 'if (this.#crc32(body) !== crc) throw',
     replace: 'if (false) throw',
-  },
-  {
-    name: 'the primary keeps too little of its log',
-    file: PRIMARY,
-    find: 'let keep = Math.min(safe, this.commit);',
-    replace: 'let keep = this.#log.last.epoch;',
   },
   {
     name: 'nobody is put out of the view',
