@@ -2,7 +2,7 @@
  * The vocabulary of replication/: what goes into a `Member` (events) and what comes out (effects). Rules: replication.md;
  * a TLA+ model of them: docs/model/.
  *
- * HOW A REPLICA PROCESS DRIVES IT
+ * HOW A REPLICA PROCESS DRIVES IT (driver.ts does the part that is not sockets)
  *
  * Identity. A member is one *incarnation* of a node: a process that starts without its old memory takes a new `MemberId`
  * (`r1.7f3a…`). `Member` is a pure state machine: `step(event, nowMs)` returns the effects to carry out, in order, all of
@@ -25,8 +25,8 @@
  *      (neither while throttled), or `member.epochWanted` (a learner waits for its next chunk): stop at an instruction
  *      boundary;
  *      `epoch = member.nextEpoch; outputCommit.seal(epoch);`
- *      `delta = member.deltaNeeded ? capture(machine, epoch, hostState) : null;`
- *      `chunks = member.chunksWanted.map(learner => transfers.get(learner).next(epoch))`
+ *      `delta = member.deltaNeeded ? capturer.capture(epoch, host, blobs) : null;`
+ *      `chunks = member.chunksWanted.map(learner => transfers.get(learner).next(epoch, host))`
  *      (transfers: one StateTransfer a learner, made at effect `transfer-start`, dropped at `transfer-end`; made and asked
  *      only at such a boundary, *after* `capture` has cleaned the dirty pages);
  *      `member.step({ kind: 'captured', epoch, delta, chunks })`;
