@@ -353,7 +353,11 @@ export class TcpSocket extends Socket implements BoundSocket {
     if (ended) mask |= POLLRDHUP;
     if (ended || tcp.readable > 0) mask |= POLLIN | POLLRDNORM;
     if (closed || tcp.finQueued || 3 * tcp.unacknowledged <= 2 * tcp.sendBuffer) mask |= POLLOUT | POLLWRNORM;
-    else tcp.sendBlocked = true;
+    else if (!tcp.sendBlocked) {
+      // Asked and found full: there must be a wake-up when there is room.
+      tcp.sendBlocked = true;
+      this.host.touch(tcp);
+    }
     return mask;
   }
 
