@@ -28,8 +28,9 @@ export interface Change {
 const packr = new Packr({ useRecords: false, moreTypes: false, structuredClone: false });
 
 export function encodePart(part: Part): Uint8Array {
-  // `pack` returns a view of its own buffer's region that it does not reuse.
-  return Uint8Array.from(packr.pack(part.save()));
+  // A view of a region of its buffer that `pack` does not use again: no copy, but a plain Uint8Array.
+  const bytes = packr.pack(part.save());
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 export function decodePart(bytes: Uint8Array): Plain {

@@ -27,8 +27,8 @@ export const FRAME_CONTROL = 4;
 /** First type free for a user's own purposes. */
 export const FRAME_USER = 16;
 
-/** 256 MiB: an epoch of a guest that rewrote so much memory, or one chunk of a transfer. */
-export const FRAME_MAX = 1 << 28;
+/** 1 GiB: an epoch of a guest that rewrote so much memory (a fork makes a whole new space). */
+export const FRAME_MAX = 2 ** 30;
 
 export class FrameError extends Error {
   /** `TG_FRAME_…` */
