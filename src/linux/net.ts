@@ -68,6 +68,7 @@ export class NetworkInterface {
   private constructor(stack: TcpipStack, deps: NetworkDeps) {
     this.stack = stack;
     this.#send = deps.send;
+    stack.publishLoopback = true;
     stack.onReady = (id) => this.#owners.get(id)?.queue.wake();
   }
 

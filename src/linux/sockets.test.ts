@@ -2,6 +2,8 @@
 
 import { describe, expect, test } from 'vitest';
 import { decodePart, Ledger, type Part } from '../checkpoint/ledger.ts';
+import type { Tcp } from '../tcpip/api.ts';
+import { makeStack } from '../tcpip/test-link.ts';
 import {
   EADDRINUSE,
   EAGAIN,
@@ -14,7 +16,9 @@ import {
   ENOTCONN,
   EPIPE,
 } from './abi/errno.ts';
-import { NetworkInterface } from './net.ts';
+import { EPOLL_CTL_ADD, EPOLLET, EpollFile } from './epoll.ts';
+import type { FileHost } from './fs/file-host.ts';
+import { GATEWAY_ADDRESS, GUEST_ADDRESS, NetworkInterface } from './net.ts';
 import { type OpenFile, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP } from './open-file.ts';
 import { MSG_PEEK, type Received, type SavedSocket, SHUT_RD, SHUT_WR, type Socket } from './socket.ts';
 import {
@@ -54,10 +58,12 @@ class Host implements UnixHost {
   files = new Map<number, OpenFile>();
   nextId = 1;
   now = 1_000_000;
+  readonly sent: Uint8Array[] = [];
 
   constructor(network?: NetworkInterface) {
     const entropy = (length: number): Uint8Array => new Uint8Array(length).fill(7);
-    this.network = network ?? NetworkInterface.create({ ledger: this.ledger, send: () => {} }, { entropy });
+    this.network =
+      network ?? NetworkInterface.create({ ledger: this.ledger, send: (p) => this.sent.push(p) }, { entropy });
   }
 
   touch(part: Part): void {
@@ -234,6 +240,48 @@ describe('tcp', () => {
     expect(only.accept()).toBe(-EAGAIN);
     const address = parseAddress(formatAddress(inet(LOOPBACK, 5), AF_INET6), AF_INET6);
     expect(address).toEqual(inet(LOOPBACK, 5));
+  });
+
+  test('epoll: an edge for each arrival, POLLOUT when there is room', () => {
+    const host = new Host();
+    const { client, server } = host.connect();
+    const epoll = host.open((id) => new EpollFile(host as unknown as FileHost, id, 2));
+    expect(epoll.control(EPOLL_CTL_ADD, 9, server, (POLLIN | POLLOUT | POLLRDHUP | EPOLLET) >>> 0, 5n)).toBe(0);
+    const events = (): number[] => {
+      host.now += 50_000;
+      host.flush();
+      return epoll.collect(10).map((event) => event.events);
+    };
+    expect(events()).toEqual([POLLOUT]);
+    expect(events()).toEqual([]);
+    for (let i = 0; i < 2; i++) {
+      client.write(text('x'));
+      expect(events()).toEqual([POLLIN | POLLOUT]);
+    }
+    while (server.write(new Uint8Array(65536)) > 0) host.flush();
+    while (epoll.collect(10).length > 0);
+    expect(events().filter((mask) => (mask & POLLOUT) !== 0)).toEqual([]);
+    for (let got = client.read(1 << 20); typeof got !== 'number'; got = client.read(1 << 20)) host.flush();
+    expect(events()).toEqual([POLLIN | POLLOUT]);
+    client.shutdown(SHUT_WR);
+    expect(events()).toEqual([POLLIN | POLLOUT | POLLRDHUP]);
+  });
+
+  test('from outside a listener on the loopback address is reached', () => {
+    const host = new Host();
+    const listener = host.tcp();
+    listener.bind(inet(LOOPBACK, 80));
+    listener.listen(5);
+    const gateway = makeStack(GATEWAY_ADDRESS, 3, { mtu: 65535 });
+    const client = gateway.connect({ address: GUEST_ADDRESS, port: 80 }) as Tcp;
+    for (let i = 0; i < 3; i++) {
+      for (let p = gateway.dispatch(host.now); p !== null; p = gateway.dispatch(host.now))
+        host.network.process(p, host.now);
+      host.flush();
+      for (const p of host.sent.splice(0)) gateway.process(p, host.now);
+    }
+    expect(client.state).toBe('established');
+    expect(typeof listener.accept()).toBe('object');
   });
 
   test('options', () => {

@@ -91,6 +91,11 @@ export class TcpipStack implements Stack, Part, TcpHost, ListenerHost, UdpHost {
   readonly address: Ipv4;
   readonly mtu: number;
   onReady: ((id: number) => void) | null = null;
+  /**
+   * Connections from outside reach listeners on a loopback address where nobody else listens on the port: what comes in
+   * over a gateway was published by the operator, also for a service that believes itself alone with its host.
+   */
+  publishLoopback = false;
   readonly stats: TcpipStats = {
     received: 0,
     sent: 0,
@@ -373,7 +378,8 @@ export class TcpipStack implements Stack, Part, TcpHost, ListenerHost, UdpHost {
     const listeners = this.#listenersByPort.get(s.destinationPort);
     if (listeners === undefined) return null;
     const exact = listeners.filter((l) => l.address === s.destination);
-    const fitting = exact.length > 0 ? exact : listeners.filter((l) => l.address === 0);
+    let fitting = exact.length > 0 ? exact : listeners.filter((l) => l.address === 0);
+    if (fitting.length === 0 && this.publishLoopback) fitting = listeners.filter((l) => l.address >>> 24 === 127);
     if (fitting.length < 2) return fitting[0] ?? null;
     const hash = sipHash(this.#secret, [s.source, s.sourcePort, s.destination, s.destinationPort]) >>> 0;
     return fitting[hash % fitting.length]!;
