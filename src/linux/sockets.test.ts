@@ -258,8 +258,10 @@ describe('tcp', () => {
       client.write(text('x'));
       expect(events()).toEqual([POLLIN | POLLOUT]);
     }
-    while (server.write(new Uint8Array(65536)) > 0) host.flush();
-    while (epoll.collect(10).length > 0);
+    for (let full = 0; full < 3; ) {
+      if (server.write(new Uint8Array(65536)) < 0) full++;
+      events();
+    }
     expect(events().filter((mask) => (mask & POLLOUT) !== 0)).toEqual([]);
     for (let got = client.read(1 << 20); typeof got !== 'number'; got = client.read(1 << 20)) host.flush();
     expect(events()).toEqual([POLLIN | POLLOUT]);
