@@ -1,6 +1,7 @@
 /** struct sockaddr in its forms (ip(7), ipv6(7), unix(7)). Inside, an IPv6 socket is an IPv4 one with mapped addresses. */
 
 import type { Ipv4 } from '../tcpip/api.ts';
+import { copyOf } from '../tcpip/wire.ts';
 import { EAFNOSUPPORT, EINVAL } from './abi/errno.ts';
 
 export const AF_UNSPEC = 0;
@@ -51,7 +52,7 @@ export function parseAddress(bytes: Uint8Array, domain: number): SocketAddress |
       const nul = bytes.indexOf(0, 2);
       if (nul >= 0) end = nul;
     }
-    return { family: 'unix', name: bytes.slice(2, end) };
+    return { family: 'unix', name: copyOf(bytes, 2, end) };
   }
   if (family === AF_INET && (domain === AF_INET || domain === AF_INET6)) {
     if (bytes.length < 16) return -EINVAL;

@@ -6,6 +6,7 @@
  * known by their bytes.
  */
 
+import { copyOf } from '../tcpip/wire.ts';
 import {
   EADDRINUSE,
   EAGAIN,
@@ -290,7 +291,7 @@ export class UnixSocket extends Socket {
     const count = this.#stream ? Math.min(bytes.length, BUFFER - peer.#queued) : bytes.length;
     for (const file of message.rights) file.references++;
     peer.#push({
-      bytes: bytes.slice(0, count),
+      bytes: copyOf(bytes, 0, count),
       rights: message.rights.map((file) => file.id),
       from: this.#name,
       credentials: message.credentials ?? this.credentials,
@@ -388,7 +389,7 @@ export class UnixSocket extends Socket {
       if (peek) at++;
       else if (piece.length === message.bytes.length) this.#shift();
       else {
-        message.bytes = message.bytes.slice(piece.length);
+        message.bytes = copyOf(message.bytes, piece.length);
         this.#queued -= piece.length;
       }
     }
@@ -521,13 +522,13 @@ export class UnixSocket extends Socket {
         number[],
         number[] | null,
       ];
-    socket.#name = name;
+    socket.#name = copyOf(name);
     socket.#nameKey = nameKey;
     if (nameKey !== '') host.unixNames.set(nameKey, socket);
     socket.#peer = peer;
     socket.#connected = connected;
     for (const [bytes, rights, from, credentials] of queue) {
-      socket.#queue.push({ bytes, rights, from, credentials: credentialsIn(credentials) });
+      socket.#queue.push({ bytes: copyOf(bytes), rights, from: copyOf(from), credentials: credentialsIn(credentials) });
       socket.#queued += bytes.length + OVERHEAD;
     }
     socket.#shutRead = shutRead;

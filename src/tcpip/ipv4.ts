@@ -1,7 +1,7 @@
 /** IPv4 (RFC 791, RFC 6864): header in and out, fragmentation, bounded reassembly. */
 
 import { checksum } from './checksum.ts';
-import { get16, get32, put16, put32 } from './wire.ts';
+import { copyOf, get16, get32, put16, put32 } from './wire.ts';
 
 export const PROTOCOL_ICMP = 1;
 export const PROTOCOL_TCP = 6;
@@ -105,7 +105,7 @@ export class Reassembler {
   /** Takes a fragment; the whole payload when it completes one, else null. Overlaps drop the datagram (RFC 5722's rule). */
   add(header: Ipv4Header, packet: Uint8Array, nowUs: number): Uint8Array | null {
     this.#assemblies = this.#assemblies.filter((a) => a.deadlineUs > nowUs);
-    const bytes = packet.slice(header.start, header.end);
+    const bytes = copyOf(packet, header.start, header.end);
     const end = header.fragmentOffset + bytes.length;
     if (end > 65515 || (header.moreFragments && (bytes.length === 0 || (bytes.length & 7) !== 0))) return null;
     let assembly = this.#assemblies.find(
@@ -172,7 +172,10 @@ export class Reassembler {
 
   static restore(state: unknown): Reassembler {
     const reassembler = new Reassembler();
-    reassembler.#assemblies = state as Assembly[];
+    reassembler.#assemblies = (state as Assembly[]).map((assembly) => ({
+      ...assembly,
+      pieces: assembly.pieces.map(({ offset, bytes }) => ({ offset, bytes: copyOf(bytes) })),
+    }));
     return reassembler;
   }
 }

@@ -28,7 +28,7 @@ import { after, atOrAfter, atOrBefore } from './tcp/sequence.ts';
 import { TimerHeap } from './tcp/timer-heap.ts';
 import { armKeepAlive, onTimer, resync } from './tcp/timers.ts';
 import { checkUdp, UDP_HEADER, type UdpHost, UdpSocket, udpPacket } from './udp.ts';
-import { get16, get32 } from './wire.ts';
+import { copyOf, get16, get32 } from './wire.ts';
 
 const EADDRINUSE = 98;
 const EADDRNOTAVAIL = 99;
@@ -136,7 +136,7 @@ export class TcpipStack implements Stack, Part, TcpHost, ListenerHost, UdpHost {
     this.address = options.address;
     this.mtu = options.mtu;
     this.#ledger = options.ledger;
-    this.#secret = options.entropy(16).slice();
+    this.#secret = copyOf(options.entropy(16));
     this.#ledger?.add(this);
     this.#ledger?.add(this.#fragmentsPart);
   }
@@ -441,7 +441,7 @@ export class TcpipStack implements Stack, Part, TcpHost, ListenerHost, UdpHost {
       this.#sendRaw(unreachable(this.#header, packet, CODE_PORT));
       return;
     }
-    const bytes = packet.slice(start + UDP_HEADER, end);
+    const bytes = copyOf(packet, start + UDP_HEADER, end);
     if (socket.deliver({ source, sourcePort, destination, bytes })) this.notify(socket.id);
     else this.stats.datagramsDropped++;
   }
@@ -710,7 +710,7 @@ export class TcpipStack implements Stack, Part, TcpHost, ListenerHost, UdpHost {
     stack.#portCounter = numbers[2]!;
     stack.#challengeSecond = numbers[3]!;
     stack.#challenges = numbers[4]!;
-    stack.#raw = raw;
+    stack.#raw = raw.map((packet) => copyOf(packet));
     const fragments = parts.get('tcpip/fragments');
     if (fragments !== undefined) stack.#fragments = Reassembler.restore(fragments);
     for (const { area, id, state } of numbered(parts)) {

@@ -4,7 +4,7 @@ import type { Part } from '../checkpoint/ledger.ts';
 import type { Endpoint, Ipv4 } from './api.ts';
 import { checksum, pseudoHeader } from './checksum.ts';
 import { IP_HEADER, ipPacket, PROTOCOL_UDP } from './ipv4.ts';
-import { get16, put16 } from './wire.ts';
+import { copyOf, get16, put16 } from './wire.ts';
 
 export const UDP_HEADER = 8;
 /** Largest payload in one IPv4 datagram. */
@@ -140,7 +140,7 @@ export class UdpSocket implements Part {
     socket.error = error;
     socket.receiveBuffer = receiveBuffer;
     for (const [source, sourcePort, destination, bytes] of queue) {
-      socket.#queue.push({ source, sourcePort, destination, bytes });
+      socket.#queue.push({ source, sourcePort, destination, bytes: copyOf(bytes) });
       socket.#queued += bytes.length + OVERHEAD;
     }
     return socket;

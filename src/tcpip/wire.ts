@@ -25,3 +25,13 @@ export function put32(bytes: Uint8Array, offset: number, value: number): void {
   bytes[offset + 2] = value >>> 8;
   bytes[offset + 3] = value;
 }
+
+/**
+ * A copy of bytes [start, end). Not `slice`: of a Node Buffer that is a view, and what it shows is overwritten when the
+ * buffer's owner uses it again. So also for what comes out of a decoder.
+ */
+export function copyOf(bytes: Uint8Array, start = 0, end = bytes.length): Uint8Array {
+  const copy = new Uint8Array(end - start);
+  copy.set(bytes.subarray(start, end));
+  return copy;
+}
