@@ -1,0 +1,417 @@
+/**
+ * The translating virtual CPU: code cache, dispatch, faults, exact budgets.
+ *
+ * Every address space has a funcref table of translated regions; slot 0 is the function for addresses where nothing can be
+ * fetched. The jump cache in the guest's memory maps guest addresses to slots; what it misses is looked up in `slots`.
+ * Modules are cached by the guest bytes that they were made from and shared by all spaces.
+ *
+ * Careful code is a region of one instruction in which a failed page check is repaired in place (`fix`) instead of
+ * leaving: it runs the instruction at which normal code gave up, and the last stretch before an exact budget.
+ */
+
+import type { AddressSpace } from '../lvm/address-space.ts';
+import type { CpuEnvironment, CpuExit, VirtualCpu } from '../lvm/cpu.ts';
+import { REGISTER_FILE, USER_END } from '../lvm/layout.ts';
+import { canonicalFlags } from './flags.ts';
+import { jumpCacheEntry, moduleFrame } from './module.ts';
+import { discover, fetch, isFailure, REGION_LIMIT, type Region } from './region.ts';
+import {
+  type Context,
+  EXIT_FAULT,
+  EXIT_SYSCALL,
+  OFF_BUDGET,
+  OFF_EXIT,
+  OFF_EXIT_ADDRESS,
+  OFF_EXIT_ERROR,
+  OFF_EXIT_VECTOR,
+  OFF_RIP,
+  VECTOR_GP,
+  VECTOR_PF,
+  VECTOR_UD,
+} from './state.ts';
+import { type Machine, runHelper } from './support.ts';
+import { EXIT_FETCH, EXIT_RESUME, isImplemented, translate } from './translate.ts';
+
+/** More than any path without a budget check. */
+const SLACK = REGION_LIMIT + 64;
+/** Page-fault error code (SDM vol. 3, 4.7): protection violation, write, user mode, instruction fetch. */
+const ERROR_PRESENT = 1;
+const ERROR_WRITE = 2;
+const ERROR_USER = 4;
+const ERROR_FETCH = 16;
+
+type RegionFunction = (depth: number, rip: number) => number;
+
+interface Entry {
+  readonly rip: number;
+  readonly slot: number;
+  readonly pages: readonly number[];
+}
+
+interface SpaceState extends Machine {
+  readonly u32: Uint32Array;
+  readonly table: WebAssembly.Table;
+  readonly imports: WebAssembly.Imports;
+  readonly slots: Map<number, Entry>;
+  /** The functions in the table, for calls from JavaScript. */
+  readonly functions: (RegionFunction | null)[];
+  readonly careful: Map<number, { readonly run: RegionFunction; readonly pages: readonly number[] }>;
+  readonly byPage: Map<number, Set<Entry>>;
+  readonly freeSlots: number[];
+  translated: number[];
+  loaded: Context | null;
+  /** Translated code was dropped while some of it may be on the wasm stack. */
+  dropped: boolean;
+}
+
+export class TranslatingCpu implements VirtualCpu {
+  retired = 0;
+  /** What raised #UD for want of an implementation: mnemonic or bytes → count. */
+  readonly unimplemented = new Map<string, number>();
+  readonly #environment: CpuEnvironment;
+  readonly #spaces = new Map<AddressSpace, SpaceState>();
+  readonly #modules = new Map<string, WebAssembly.Module>();
+
+  constructor(environment: CpuEnvironment) {
+    this.#environment = environment;
+  }
+
+  run(space: AddressSpace, context: Context, budget: number, exact: boolean): CpuExit {
+    const state = this.#state(space);
+    if (state.loaded !== context) {
+      if (state.loaded !== null) this.unload(space);
+      context.load(space.memory.buffer);
+      state.loaded = context;
+    }
+    const base = exact ? budget - SLACK : budget;
+    this.#setBudget(state, base);
+    const exit = this.#loop(state, exact ? budget - base : 0);
+    this.retired = base - this.#getBudget(state);
+    return exit;
+  }
+
+  #loop(state: SpaceState, tail: number): CpuExit {
+    for (;;) {
+      if (this.#getBudget(state) <= -tail) return { kind: 'budget' };
+      const careful = tail > 0 && this.#getBudget(state) <= 0;
+      const high = state.u32[(OFF_RIP >> 2) + 1]!;
+      let rip = state.u32[OFF_RIP >> 2]!;
+      if (high !== 0 || rip >= USER_END || rip === 0) return this.#fetchFault(state);
+      if (careful) {
+        rip = this.#careful(state, rip);
+      } else {
+        state.dropped = false;
+        do {
+          const slot = this.#resolve(state, rip);
+          rip = slot === 0 ? this.#unfetchable(state) : state.functions[slot]!(0, rip);
+        } while (rip !== 0);
+      }
+      if (rip !== 0) continue;
+      switch (state.u32[OFF_EXIT >> 2]) {
+        case EXIT_SYSCALL:
+          return { kind: 'syscall' };
+        case EXIT_FAULT:
+          return this.#fault(state);
+        case EXIT_FETCH:
+          return this.#fetchFault(state);
+        default:
+          // EXIT_BUDGET, EXIT_RESUME: as the loop's head says.
+          continue;
+      }
+    }
+  }
+
+  #fault(state: SpaceState): CpuExit {
+    const vector = state.u32[OFF_EXIT_VECTOR >> 2]!;
+    if (vector === VECTOR_UD) this.#countUndefined(state);
+    return {
+      kind: 'fault',
+      vector,
+      address: state.view.getBigUint64(REGISTER_FILE + OFF_EXIT_ADDRESS, true),
+      error: state.u32[OFF_EXIT_ERROR >> 2]!,
+    };
+  }
+
+  /** The exception that fetching the instruction at rip raises. */
+  #fetchFault(state: SpaceState): CpuExit {
+    const full = state.view.getBigUint64(REGISTER_FILE + OFF_RIP, true);
+    let address = full;
+    if (full < BigInt(USER_END)) {
+      const result = fetch(state.space, Number(full));
+      if (isFailure(result)) {
+        if (result.kind === 'fetch') address = BigInt(result.address);
+        else {
+          if (result.kind === 'undefined') this.#countUndefined(state);
+          return { kind: 'fault', vector: result.kind === 'undefined' ? VECTOR_UD : VECTOR_GP, address: 0n, error: 0 };
+        }
+      }
+    } else if (full >> 47n !== 0n) {
+      return { kind: 'fault', vector: VECTOR_GP, address: 0n, error: 0 };
+    }
+    const present = address < BigInt(USER_END) && state.space.isMapped(Number(address));
+    return {
+      kind: 'fault',
+      vector: VECTOR_PF,
+      address,
+      error: ERROR_FETCH | ERROR_USER | (present ? ERROR_PRESENT : 0),
+    };
+  }
+
+  #countUndefined(state: SpaceState): void {
+    const rip = state.u32[OFF_RIP >> 2]!;
+    const insn = fetch(state.space, rip);
+    let key: string;
+    if (isFailure(insn)) {
+      key = [...state.space.u8.subarray(rip, rip + 8)].map((b) => b.toString(16).padStart(2, '0')).join('');
+    } else if (isImplemented(insn)) {
+      return;
+    } else {
+      key = insn.op;
+    }
+    this.unimplemented.set(key, (this.unimplemented.get(key) ?? 0) + 1);
+  }
+
+  // --- budget: an i64 that fits a number ---
+
+  #getBudget(state: SpaceState): number {
+    const at = REGISTER_FILE + OFF_BUDGET;
+    return state.view.getInt32(at + 4, true) * 4294967296 + state.view.getUint32(at, true);
+  }
+
+  #setBudget(state: SpaceState, budget: number): void {
+    const at = REGISTER_FILE + OFF_BUDGET;
+    state.view.setUint32(at, budget >>> 0, true);
+    state.view.setInt32(at + 4, Math.floor(budget / 4294967296), true);
+  }
+
+  // --- spaces ---
+
+  #state(space: AddressSpace): SpaceState {
+    let state = this.#spaces.get(space);
+    if (state !== undefined) return state;
+    const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024, maximum: 1 << 22 });
+    const created: SpaceState = {
+      space,
+      view: space.view,
+      environment: this.#environment,
+      u32: new Uint32Array(space.memory.buffer, REGISTER_FILE, 256),
+      table,
+      imports: {
+        env: {
+          memory: space.memory,
+          table,
+          slow: () => this.#slow(created),
+          resolve: (rip: number) => this.#resolve(created, rip >>> 0),
+          fix: (access: number) => this.#fix(created, access),
+          helper: (id: number, arg: number) => runHelper(id, created, arg),
+        },
+      },
+      slots: new Map(),
+      functions: [null],
+      careful: new Map(),
+      byPage: new Map(),
+      freeSlots: [],
+      translated: [],
+      loaded: null,
+      dropped: false,
+    };
+    state = created;
+    this.#spaces.set(space, created);
+    space.onCodeChange = (first, count) => this.#dropPages(created, first, count);
+    table.set(0, this.#unfetchableFunction(created));
+    return state;
+  }
+
+  /** A wasm function for slot 0: leaves with EXIT_FETCH. */
+  #unfetchableFunction(state: SpaceState): RegionFunction {
+    const key = 'unfetchable';
+    let module = this.#modules.get(key);
+    if (module === undefined) {
+      const frame = moduleFrame();
+      const f = frame.module.func(frame.regionType);
+      f.i32Const(REGISTER_FILE).localGet(1).i64ExtendI32U().i64Store(OFF_RIP);
+      f.i32Const(REGISTER_FILE).i32Const(EXIT_FETCH).i32Store(OFF_EXIT).i32Const(0).end();
+      frame.module.exportFunc('f', f.index);
+      module = new WebAssembly.Module(frame.module.build());
+      this.#modules.set(key, module);
+    }
+    return new WebAssembly.Instance(module, state.imports).exports.f as RegionFunction;
+  }
+
+  #unfetchable(state: SpaceState): number {
+    state.u32[OFF_EXIT >> 2] = EXIT_FETCH;
+    return 0;
+  }
+
+  // --- translation ---
+
+  /** The table slot of the region at `rip`, translated if need be; 0 where nothing can be fetched. */
+  #resolve(state: SpaceState, rip: number): number {
+    let entry = state.slots.get(rip);
+    if (entry === undefined) {
+      const region = discover(state.space, rip);
+      if (region.blocks.length === 0) return 0;
+      entry = this.#install(state, region);
+    }
+    const at = jumpCacheEntry(rip);
+    state.view.setUint32(at, rip, true);
+    state.view.setUint32(at + 4, entry.slot, true);
+    return entry.slot;
+  }
+
+  #install(state: SpaceState, region: Region): Entry {
+    const run = this.#instantiate(state, region, false);
+    let slot = state.freeSlots.pop();
+    if (slot === undefined) {
+      slot = state.functions.length;
+      state.functions.push(null);
+      if (slot >= state.table.length) state.table.grow(state.table.length);
+    }
+    state.functions[slot] = run;
+    state.table.set(slot, run);
+    const entry: Entry = { rip: region.entry, slot, pages: region.pages };
+    state.slots.set(region.entry, entry);
+    state.translated.push(region.entry);
+    this.#watch(state, region.pages);
+    for (const page of region.pages) state.byPage.get(page)!.add(entry);
+    return entry;
+  }
+
+  #watch(state: SpaceState, pages: readonly number[]): void {
+    for (const page of pages) {
+      state.space.markCode(page);
+      if (!state.byPage.has(page)) state.byPage.set(page, new Set());
+    }
+  }
+
+  #instantiate(state: SpaceState, region: Region, careful: boolean): RegionFunction {
+    const key = contentKey(state.space, region, careful);
+    let module = this.#modules.get(key);
+    if (module === undefined) {
+      const frame = moduleFrame();
+      frame.module.exportFunc('f', translate(frame, region, careful));
+      module = new WebAssembly.Module(frame.module.build());
+      this.#modules.set(key, module);
+    }
+    return new WebAssembly.Instance(module, state.imports).exports.f as RegionFunction;
+  }
+
+  /** Runs one instruction (one iteration of a REP instruction) and counts it. Returns the next rip or 0. */
+  #careful(state: SpaceState, rip: number): number {
+    let code = state.careful.get(rip);
+    if (code === undefined) {
+      const region = discover(state.space, rip, 1);
+      if (region.blocks.length === 0) return this.#unfetchable(state);
+      code = { run: this.#instantiate(state, region, true), pages: region.pages };
+      state.careful.set(rip, code);
+      this.#watch(state, region.pages);
+    }
+    const next = code.run(0, rip);
+    if (next !== 0 || state.u32[OFF_EXIT >> 2] !== EXIT_FAULT) this.#setBudget(state, this.#getBudget(state) - 1);
+    return next;
+  }
+
+  /** Import: the instruction at rip failed a check in normal code. */
+  #slow(state: SpaceState): number {
+    const next = this.#careful(state, state.u32[OFF_RIP >> 2]!);
+    if (next !== 0 && state.dropped) {
+      // Regions on the wasm stack may be stale: leave all of them.
+      state.u32[OFF_EXIT >> 2] = EXIT_RESUME;
+      return 0;
+    }
+    return next;
+  }
+
+  /** Import: makes an access possible or raises #PF. `access`: size | write << 16; the address is in OFF_EXIT_ADDRESS. */
+  #fix(state: SpaceState, access: number): number {
+    const full = state.view.getBigUint64(REGISTER_FILE + OFF_EXIT_ADDRESS, true);
+    const size = access & 0xffff;
+    const write = access >>> 16 !== 0;
+    let failed: bigint;
+    if (full >= BigInt(USER_END)) {
+      failed = full;
+    } else {
+      const address = Number(full);
+      const first = state.space.resolve(address, size, write);
+      if (first === -1) return 0;
+      failed = BigInt(first);
+    }
+    const u32 = state.u32;
+    u32[OFF_EXIT >> 2] = EXIT_FAULT;
+    u32[OFF_EXIT_ERROR >> 2] = 0;
+    if (failed >> 47n !== 0n && failed >> 47n !== 0x1ffffn) {
+      // Not canonical (SDM vol. 1, 3.3.7.1).
+      u32[OFF_EXIT_VECTOR >> 2] = VECTOR_GP;
+      state.view.setBigUint64(REGISTER_FILE + OFF_EXIT_ADDRESS, 0n, true);
+      return 1;
+    }
+    const present = failed < BigInt(USER_END) && state.space.isMapped(Number(failed));
+    u32[OFF_EXIT_VECTOR >> 2] = VECTOR_PF;
+    u32[OFF_EXIT_ERROR >> 2] = ERROR_USER | (write ? ERROR_WRITE : 0) | (present ? ERROR_PRESENT : 0);
+    state.view.setBigUint64(REGISTER_FILE + OFF_EXIT_ADDRESS, failed, true);
+    return 1;
+  }
+
+  #dropPages(state: SpaceState, first: number, count: number): void {
+    state.dropped = true;
+    for (const [page, entries] of [...state.byPage]) {
+      if (page < first || page >= first + count) continue;
+      for (const entry of entries) this.#dropEntry(state, entry);
+      state.byPage.delete(page);
+    }
+    for (const [rip, code] of [...state.careful]) {
+      if (code.pages.some((page) => page >= first && page < first + count)) state.careful.delete(rip);
+    }
+  }
+
+  #dropEntry(state: SpaceState, entry: Entry): void {
+    state.slots.delete(entry.rip);
+    for (const page of entry.pages) state.byPage.get(page)?.delete(entry);
+    state.functions[entry.slot] = null;
+    state.table.set(entry.slot, null);
+    state.freeSlots.push(entry.slot);
+    const at = jumpCacheEntry(entry.rip);
+    if (state.view.getUint32(at, true) === entry.rip) state.view.setUint32(at, 0, true);
+  }
+
+  // --- the rest of VirtualCpu ---
+
+  unload(space: AddressSpace): void {
+    const state = this.#spaces.get(space);
+    if (state?.loaded == null) return;
+    canonicalFlags(state.loaded);
+    state.loaded.unload();
+    state.loaded = null;
+  }
+
+  drop(space: AddressSpace): void {
+    this.unload(space);
+    const state = this.#spaces.get(space);
+    if (state !== undefined) for (const entry of [...state.slots.values()]) this.#dropEntry(state, entry);
+    space.onCodeChange = null;
+    this.#spaces.delete(space);
+  }
+
+  takeTranslated(space: AddressSpace): number[] {
+    const state = this.#spaces.get(space);
+    if (state === undefined) return [];
+    const list = state.translated;
+    state.translated = [];
+    return list;
+  }
+
+  warm(space: AddressSpace, entries: readonly number[]): void {
+    const state = this.#state(space);
+    for (const rip of entries) if (space.isExecutable(rip)) this.#resolve(state, rip);
+  }
+}
+
+/** The region's bytes and addresses: two spaces with the same get the same module. */
+function contentKey(space: AddressSpace, region: Region, careful: boolean): string {
+  let key = `${careful ? 'c' : 'n'}${region.entry.toString(16)}`;
+  for (const block of region.blocks) {
+    key += `:${block.start.toString(16)}=`;
+    for (let at = block.start; at < block.end; at++) key += String.fromCharCode(space.u8[at]!);
+  }
+  return key;
+}

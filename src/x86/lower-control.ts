@@ -1,0 +1,115 @@
+/**
+ * Calls, returns, indirect jumps, the loop instructions, and RFLAGS as a value.
+ *
+ * A guest call is a wasm call: the callee gives back the guest address where control goes on. If that is our return
+ * address the registers are taken back and the region goes on; otherwise (longjmp, an exit, a stack switch) the address is
+ * passed on to our own caller. No guest state is on the wasm stack.
+ */
+
+import { REGISTER_FILE } from '../lvm/layout.ts';
+import type { Instruction } from './instruction.ts';
+import { EXIT_KIND_CHAIN, EXIT_KIND_RETURN, FUNC_LOOKUP, type LoweringContext } from './lowering.ts';
+import { OFF_DF, OFF_RFLAGS_OTHER, RCX, RSP } from './state.ts';
+
+/** Nested guest calls on the wasm stack; deeper ones unwind to the dispatcher. */
+export const DEPTH_LIMIT = 200;
+
+/** Checks that `size` bytes can be pushed and returns the address's local; rsp is not changed. */
+export function pushSlot(ctx: LoweringContext, size: number): number {
+  ctx.code.localGet(ctx.gpr(RSP)).i64Const(size).i64Sub();
+  return ctx.checkedAddress(size, true);
+}
+
+/** rsp += delta */
+export function moveStack(ctx: LoweringContext, delta: number): void {
+  const rsp = ctx.gpr(RSP, true);
+  ctx.code.localGet(rsp).i64Const(delta).i64Add().localSet(rsp);
+}
+
+export function lowerCall(ctx: LoweringContext, insn: Instruction, regionType: number): void {
+  const code = ctx.code;
+  const target = insn.operands[0]!;
+  const back = insn.rip + insn.length;
+  if (target.kind === 'target') {
+    code.i64Const(BigInt(target.address));
+  } else {
+    ctx.getOperand(target, 8);
+  }
+  const to = ctx.toTemp('i64');
+  const slot = pushSlot(ctx, 8);
+  code.localGet(slot).i64Const(BigInt(back)).i64Store();
+  moveStack(ctx, -8);
+  code.localGet(to).localSet(ctx.next);
+  if (ctx.careful) {
+    ctx.exitDynamic(EXIT_KIND_RETURN, 0);
+    return;
+  }
+  // Too deep, or an address that the exit path refuses.
+  code.localGet(ctx.depthParam).i32Const(DEPTH_LIMIT).i32GeU();
+  if (target.kind !== 'target') code.localGet(to).i64Const(1).i64Sub().i64Const(0xffff_fffe).i64GtU().i32Or();
+  code.if();
+  ctx.exitDynamic(EXIT_KIND_RETURN, 0);
+  code.end();
+  ctx.writeBack();
+  const rip = ctx.temp('i32');
+  code.localGet(ctx.depthParam).i32Const(1).i32Add();
+  code.localGet(to).i32WrapI64().localTee(rip);
+  code.localGet(rip).call(FUNC_LOOKUP).callIndirect(regionType);
+  code.localTee(rip).i32Const(back).i32Ne().if();
+  code.localGet(rip).return();
+  code.end();
+  ctx.reload();
+}
+
+export function lowerReturn(ctx: LoweringContext, insn: Instruction): void {
+  const code = ctx.code;
+  const operand = insn.operands[0];
+  const extra = operand?.kind === 'imm' ? Number(operand.value & 0xffffn) : 0;
+  code.localGet(ctx.gpr(RSP));
+  const address = ctx.checkedAddress(insn.size, false);
+  ctx.loadAt(address, insn.size);
+  code.localSet(ctx.next);
+  moveStack(ctx, insn.size + extra);
+  ctx.exitDynamic(EXIT_KIND_RETURN, 0);
+}
+
+export function lowerJumpIndirect(ctx: LoweringContext, insn: Instruction): void {
+  ctx.getOperand(insn.operands[0]!, 8);
+  ctx.code.localSet(ctx.next);
+  ctx.exitDynamic(EXIT_KIND_CHAIN, 0);
+}
+
+/** loop, loope, loopne, jrcxz, jecxz: pushes the i32 condition of the branch. */
+export function lowerLoop(ctx: LoweringContext, insn: Instruction): void {
+  const code = ctx.code;
+  const size = insn.addressSize;
+  if (insn.op === 'jrcxz' || insn.op === 'jecxz') {
+    ctx.getReg(RCX, size);
+    code.i64Eqz();
+    return;
+  }
+  ctx.getReg(RCX, size);
+  code.i64Const(1).i64Sub();
+  ctx.setReg(RCX, size);
+  ctx.getReg(RCX, size);
+  code.i64Eqz().i32Eqz();
+  if (insn.op !== 'loop') {
+    ctx.condition(insn.op === 'loope' ? 4 : 5);
+    code.i32And();
+  }
+}
+
+/** Pushes RFLAGS as an i64: arithmetic flags, DF, TF, AC, ID, bit 1 and IF. */
+export function pushRflags(ctx: LoweringContext): void {
+  const code = ctx.code;
+  ctx.getFlagsBits();
+  ctx.loadState32(OFF_DF);
+  code.i32Const(10).i32Shl().i32Or();
+  ctx.loadState32(OFF_RFLAGS_OTHER);
+  code.i32Or().i32Const(0x202).i32Or().i64ExtendI32U();
+}
+
+/** Stores a constant to a u32 field of the register file. */
+export function storeField(ctx: LoweringContext, offset: number, value: number): void {
+  ctx.code.i32Const(REGISTER_FILE).i32Const(value).i32Store(offset);
+}

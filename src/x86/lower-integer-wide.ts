@@ -1,0 +1,274 @@
+/** Multiplication, division and the double-width compare-and-exchange. Intel SDM vol. 2. */
+
+import { REGISTER_FILE } from '../lvm/layout.ts';
+import { KIND_RESULT } from './flags.ts';
+import type { Instruction } from './instruction.ts';
+import { asRegister, FUNC_MULHU, type Lowering, type LoweringContext } from './lowering.ts';
+import { CF, OF, OFF_GPR, OFF_SCRATCH, RAX, RBX, RCX, RDX, VECTOR_DE, ZF } from './state.ts';
+import { raise, registerHelper } from './support.ts';
+
+/** Pushes the upper half of the signed 64 × 64 product. */
+function mulHighSigned(ctx: LoweringContext, a: number, b: number): void {
+  const code = ctx.code;
+  code.localGet(a).localGet(b).call(FUNC_MULHU);
+  code.localGet(a).i64Const(63).i64ShrS().localGet(b).i64And().i64Sub();
+  code.localGet(b).i64Const(63).i64ShrS().localGet(a).i64And().i64Sub();
+}
+
+/** imul r, r/m and imul r, r/m, imm */
+function imulTruncated(ctx: LoweringContext, insn: Instruction): void {
+  const code = ctx.code;
+  const size = insn.size;
+  const operands = insn.operands;
+  ctx.getOperand(operands[operands.length - 1]!, size);
+  ctx.signExtend(size);
+  const b = ctx.toTemp('i64');
+  ctx.getOperand(operands[operands.length - 2]!, size);
+  ctx.signExtend(size);
+  const a = ctx.toTemp('i64');
+  code.localGet(a).localGet(b).i64Mul();
+  const product = ctx.toTemp('i64');
+  code.localGet(product);
+  ctx.truncate(size);
+  const result = ctx.toTemp('i64');
+  if (!ctx.flagsDead) {
+    if (size === 8) {
+      mulHighSigned(ctx, a, b);
+      code.localGet(product).i64Const(63).i64ShrS().i64Ne();
+    } else {
+      code.localGet(product);
+      ctx.signExtend(size);
+      code.localGet(product).i64Ne();
+    }
+    setOverflow(ctx, size, result);
+  }
+  code.localGet(result);
+  ctx.setReg(asRegister(operands[0]).index, size);
+}
+
+/** Pops an i32 0 or 1: CF and OF. */
+function setOverflow(ctx: LoweringContext, size: number, result: number): void {
+  const code = ctx.code;
+  code
+    .i64ExtendI32U()
+    .i64Const(CF | OF)
+    .i64Mul();
+  const bits = ctx.toTemp('i64');
+  ctx.setFlags(KIND_RESULT, size, result, -1, bits);
+}
+
+/** mul and one-operand imul: AX, DX:AX, EDX:EAX, RDX:RAX = rAX × r/m */
+function multiply(signed: boolean): Lowering {
+  return (ctx, insn) => {
+    if (insn.operands.length > 1) {
+      imulTruncated(ctx, insn);
+      return;
+    }
+    const code = ctx.code;
+    const size = insn.size;
+    ctx.getOperand(insn.operands[0]!, size);
+    if (signed) ctx.signExtend(size);
+    const b = ctx.toTemp('i64');
+    ctx.getReg(RAX, size);
+    if (signed) ctx.signExtend(size);
+    const a = ctx.toTemp('i64');
+    code.localGet(a).localGet(b).i64Mul();
+    const low = ctx.toTemp('i64');
+    if (size === 8) {
+      if (signed) mulHighSigned(ctx, a, b);
+      else code.localGet(a).localGet(b).call(FUNC_MULHU);
+    } else {
+      code
+        .localGet(low)
+        .i64Const(size * 8)
+        .i64ShrU();
+      ctx.truncate(size);
+    }
+    const high = ctx.toTemp('i64');
+    code.localGet(low);
+    ctx.truncate(size);
+    const result = ctx.toTemp('i64');
+    code.localGet(high);
+    if (signed) {
+      code.localGet(result);
+      ctx.signExtend(size);
+      code.i64Const(63).i64ShrS();
+      ctx.truncate(size);
+      code.i64Ne();
+    } else {
+      code.i64Eqz().i32Eqz();
+    }
+    setOverflow(ctx, size, result);
+    if (size === 1) {
+      code.localGet(low);
+      ctx.setReg(RAX, 2);
+    } else {
+      code.localGet(result);
+      ctx.setReg(RAX, size);
+      code.localGet(high);
+      ctx.setReg(RDX, size);
+    }
+  };
+}
+
+function divideError(ctx: LoweringContext): void {
+  ctx.code.if();
+  ctx.exception(VECTOR_DE);
+  ctx.code.end();
+}
+
+function divide(signed: boolean): Lowering {
+  return (ctx, insn) => {
+    const code = ctx.code;
+    const size = insn.size;
+    ctx.getOperand(insn.operands[0]!, size);
+    if (signed) ctx.signExtend(size);
+    const divisor = ctx.toTemp('i64');
+    code.localGet(divisor).i64Eqz();
+    divideError(ctx);
+    if (size === 8) {
+      divide64(ctx, signed, divisor);
+      return;
+    }
+    // The dividend fits 64 bits.
+    if (size === 1) {
+      ctx.getReg(RAX, 2);
+    } else {
+      ctx.getReg(RDX, size);
+      code.i64Const(size * 8).i64Shl();
+      ctx.getReg(RAX, size);
+      code.i64Or();
+    }
+    if (signed) ctx.signExtend(size * 2);
+    const dividend = ctx.toTemp('i64');
+    const quotient = ctx.temp('i64');
+    const remainder = ctx.temp('i64');
+    if (signed) {
+      // The wasm instruction traps on -2^63 / -1: divide by 1 and negate.
+      const minus = ctx.temp('i32');
+      code.localGet(divisor).i64Const(-1).i64Eq().localSet(minus);
+      code.i64Const(1).localGet(divisor).localGet(minus).select().localSet(divisor);
+      code.localGet(dividend).localGet(divisor).i64DivS().localSet(quotient);
+      code.localGet(dividend).localGet(divisor).i64RemS().localSet(remainder);
+      code.i64Const(0).localGet(quotient).i64Sub().localGet(quotient).localGet(minus).select().localSet(quotient);
+      code.localGet(quotient);
+      ctx.signExtend(size);
+      code.localGet(quotient).i64Ne();
+    } else {
+      code.localGet(dividend).localGet(divisor).i64DivU().localSet(quotient);
+      code.localGet(dividend).localGet(divisor).i64RemU().localSet(remainder);
+      code
+        .localGet(quotient)
+        .i64Const(size * 8)
+        .i64ShrU()
+        .i64Eqz()
+        .i32Eqz();
+    }
+    divideError(ctx);
+    code.localGet(quotient);
+    ctx.setReg(RAX, size);
+    code.localGet(remainder);
+    if (size === 1) ctx.setReg(RAX, 1, true);
+    else ctx.setReg(RDX, size);
+  };
+}
+
+function divide64(ctx: LoweringContext, signed: boolean, divisor: number): void {
+  const code = ctx.code;
+  const low = ctx.gpr(RAX, true);
+  const high = ctx.gpr(RDX, true);
+  const quotient = ctx.temp('i64');
+  if (signed) code.localGet(high).localGet(low).i64Const(63).i64ShrS().i64Eq();
+  else code.localGet(high).i64Eqz();
+  code.if();
+  if (signed) {
+    code
+      .localGet(divisor)
+      .i64Const(-1)
+      .i64Eq()
+      .localGet(low)
+      .i64Const(-(1n << 63n))
+      .i64Eq()
+      .i32And();
+    divideError(ctx);
+    code.localGet(low).localGet(divisor).i64DivS().localSet(quotient);
+    code.localGet(low).localGet(divisor).i64RemS().localSet(high);
+  } else {
+    code.localGet(low).localGet(divisor).i64DivU().localSet(quotient);
+    code.localGet(low).localGet(divisor).i64RemU().localSet(high);
+  }
+  code.localGet(quotient).localSet(low);
+  code.else();
+  ctx.storeState64(OFF_SCRATCH, divisor);
+  ctx.callHelper(signed ? 'idiv128' : 'div128');
+  code.end();
+}
+
+for (const signed of [false, true]) {
+  registerHelper(signed ? 'idiv128' : 'div128', (machine) => {
+    const view = machine.view;
+    const at = REGISTER_FILE + OFF_GPR;
+    const low = view.getBigUint64(at + 8 * RAX, true);
+    const high = signed ? view.getBigInt64(at + 8 * RDX, true) : view.getBigUint64(at + 8 * RDX, true);
+    const divisor = signed
+      ? view.getBigInt64(REGISTER_FILE + OFF_SCRATCH, true)
+      : view.getBigUint64(REGISTER_FILE + OFF_SCRATCH, true);
+    const dividend = (high << 64n) | low;
+    const quotient = dividend / divisor;
+    const fits = signed ? BigInt.asIntN(64, quotient) === quotient : BigInt.asUintN(64, quotient) === quotient;
+    if (!fits) return raise(machine, VECTOR_DE);
+    view.setBigUint64(at + 8 * RAX, BigInt.asUintN(64, quotient), true);
+    view.setBigUint64(at + 8 * RDX, BigInt.asUintN(64, dividend % divisor), true);
+    return 0;
+  });
+}
+
+/** cmpxchg8b and cmpxchg16b: only ZF changes; the destination is written in both cases. */
+function exchangeDouble(size: number): Lowering {
+  return (ctx, insn) => {
+    const code = ctx.code;
+    const half = size / 2;
+    const operand = insn.operands[0]!;
+    if (operand.kind !== 'mem') throw new Error('cmpxchg8b');
+    const address = ctx.checked(operand, size, true);
+    if (size === 16) {
+      // #GP(0) where not aligned.
+      code.localGet(address).i32Const(15).i32And().if();
+      ctx.exception(13);
+      code.end();
+    }
+    ctx.loadAt(address, half);
+    const low = ctx.toTemp('i64');
+    const second = ctx.temp('i32');
+    code.localGet(address).i32Const(half).i32Add().localSet(second);
+    ctx.loadAt(second, half);
+    const high = ctx.toTemp('i64');
+    ctx.getFlagsBits();
+    code.i64ExtendI32U().i64Const(~ZF).i64And();
+    const bits = ctx.toTemp('i64');
+    ctx.getReg(RAX, half);
+    code.localGet(low).i64Eq();
+    ctx.getReg(RDX, half);
+    code.localGet(high).i64Eq().i32And().if();
+    ctx.storeAt(address, half, ctx.gpr(RBX));
+    ctx.storeAt(second, half, ctx.gpr(RCX));
+    code.localGet(bits).i64Const(ZF).i64Or().localSet(bits);
+    code.else();
+    code.localGet(low);
+    ctx.setReg(RAX, half);
+    code.localGet(high);
+    ctx.setReg(RDX, half);
+    code.end();
+    code.localGet(bits);
+    ctx.setFlagsBits();
+  };
+}
+
+export function addWideLowerings(map: Map<string, Lowering>): void {
+  map.set('mul', multiply(false));
+  map.set('imul', multiply(true));
+  map.set('div', divide(false));
+  map.set('idiv', divide(true));
+  map.set('cmpxchg8b', exchangeDouble(8));
+  map.set('cmpxchg16b', exchangeDouble(16));
+}

@@ -1,0 +1,480 @@
+/**
+ * Integer arithmetic, logic and data movement: Intel SDM vol. 2. Multiplication, division, shifts and bit instructions are
+ * in lower-integer-wide.ts and lower-integer-bits.ts.
+ */
+
+import { REGISTER_FILE } from '../lvm/layout.ts';
+import { KIND_ADC, KIND_ADD, KIND_DEC, KIND_INC, KIND_LOGIC, KIND_SBB, KIND_SUB, OTHER_FLAGS } from './flags.ts';
+import type { Instruction, Operand } from './instruction.ts';
+import { moveStack, pushRflags, pushSlot, storeField } from './lower-control.ts';
+import { addBitLowerings } from './lower-integer-bits.ts';
+import { addWideLowerings } from './lower-integer-wide.ts';
+import { asRegister, type Lowering, type LoweringContext } from './lowering.ts';
+import { ARITHMETIC_FLAGS, CF, OF, OFF_DF, OFF_GPR, OFF_RFLAGS_OTHER, RAX, RBP, RBX, RSP, VECTOR_UD } from './state.ts';
+import { registerHelper } from './support.ts';
+
+export const integerLowerings = new Map<string, Lowering>();
+
+/** A destination that is read and then written: the value is in `value`, `write` stores an i64 local. */
+export interface Place {
+  readonly value: number;
+  write(result: number): void;
+}
+
+/** Reads a destination operand; a memory one is checked for writing. */
+export function openPlace(ctx: LoweringContext, operand: Operand, size: number, write = true): Place {
+  if (operand.kind === 'mem') {
+    const address = ctx.checked(operand, size, write);
+    ctx.loadAt(address, size);
+    return { value: ctx.toTemp('i64'), write: (result) => ctx.storeAt(address, size, result) };
+  }
+  const reg = asRegister(operand);
+  ctx.getReg(reg.index, size, reg.high);
+  return {
+    value: ctx.toTemp('i64'),
+    write: (result) => {
+      ctx.code.localGet(result);
+      ctx.setReg(reg.index, size, reg.high);
+    },
+  };
+}
+
+/** Writes an i64 local to a register or memory operand. */
+function store(ctx: LoweringContext, operand: Operand, size: number, value: number): void {
+  if (operand.kind === 'mem') {
+    ctx.storeAt(ctx.checked(operand, size, true), size, value);
+    return;
+  }
+  const reg = asRegister(operand);
+  ctx.code.localGet(value);
+  ctx.setReg(reg.index, size, reg.high);
+}
+
+function binary(kind: number, emit: (ctx: LoweringContext) => void, write: boolean): Lowering {
+  return (ctx, insn) => {
+    const code = ctx.code;
+    const size = insn.size;
+    ctx.getOperand(insn.operands[1]!, size);
+    const b = ctx.toTemp('i64');
+    const place = openPlace(ctx, insn.operands[0]!, size, write);
+    let carry = -1;
+    if (kind === KIND_ADC || kind === KIND_SBB) {
+      ctx.getCarry();
+      carry = ctx.toTemp('i64');
+    }
+    code.localGet(place.value).localGet(b);
+    emit(ctx);
+    if (carry >= 0) {
+      code.localGet(carry);
+      if (kind === KIND_ADC) code.i64Add();
+      else code.i64Sub();
+    }
+    if (kind !== KIND_LOGIC) ctx.truncate(size);
+    const result = ctx.toTemp('i64');
+    if (write) place.write(result);
+    if (kind === KIND_LOGIC) ctx.setFlags(kind, size, result, -1, -1);
+    else ctx.setFlags(kind, size, result, place.value, b);
+  };
+}
+
+const add = (ctx: LoweringContext) => ctx.code.i64Add();
+const sub = (ctx: LoweringContext) => ctx.code.i64Sub();
+const and = (ctx: LoweringContext) => ctx.code.i64And();
+integerLowerings.set('add', binary(KIND_ADD, add, true));
+integerLowerings.set('adc', binary(KIND_ADC, add, true));
+integerLowerings.set('sub', binary(KIND_SUB, sub, true));
+integerLowerings.set('sbb', binary(KIND_SBB, sub, true));
+integerLowerings.set('cmp', binary(KIND_SUB, sub, false));
+integerLowerings.set('and', binary(KIND_LOGIC, and, true));
+integerLowerings.set('test', binary(KIND_LOGIC, and, false));
+integerLowerings.set(
+  'or',
+  binary(KIND_LOGIC, (ctx) => ctx.code.i64Or(), true),
+);
+integerLowerings.set('xor', (ctx, insn) => {
+  const [a, b] = insn.operands;
+  if (a?.kind === 'reg' && b?.kind === 'reg' && a.index === b.index && a.high === b.high) {
+    const zero = ctx.temp('i64');
+    ctx.code.i64Const(0).localTee(zero);
+    ctx.setReg(a.index, insn.size, a.high);
+    ctx.setFlags(KIND_LOGIC, insn.size, zero, -1, -1);
+    return;
+  }
+  xor(ctx, insn);
+});
+const xor = binary(KIND_LOGIC, (ctx) => ctx.code.i64Xor(), true);
+
+function increment(kind: number): Lowering {
+  return (ctx, insn) => {
+    const code = ctx.code;
+    const place = openPlace(ctx, insn.operands[0]!, insn.size);
+    let carry = -1;
+    if (!ctx.flagsDead) {
+      ctx.getCarry();
+      carry = ctx.toTemp('i64');
+    }
+    code
+      .localGet(place.value)
+      .i64Const(kind === KIND_INC ? 1 : -1)
+      .i64Add();
+    ctx.truncate(insn.size);
+    const result = ctx.toTemp('i64');
+    place.write(result);
+    ctx.setFlags(kind, insn.size, result, -1, carry);
+  };
+}
+integerLowerings.set('inc', increment(KIND_INC));
+integerLowerings.set('dec', increment(KIND_DEC));
+
+integerLowerings.set('neg', (ctx, insn) => {
+  const code = ctx.code;
+  const place = openPlace(ctx, insn.operands[0]!, insn.size);
+  const zero = ctx.temp('i64');
+  code.i64Const(0).localTee(zero).localGet(place.value).i64Sub();
+  ctx.truncate(insn.size);
+  const result = ctx.toTemp('i64');
+  place.write(result);
+  ctx.setFlags(KIND_SUB, insn.size, result, zero, place.value);
+});
+
+integerLowerings.set('not', (ctx, insn) => {
+  const place = openPlace(ctx, insn.operands[0]!, insn.size);
+  ctx.code.localGet(place.value).i64Const(-1).i64Xor();
+  place.write(ctx.toTemp('i64'));
+});
+
+integerLowerings.set('mov', (ctx, insn) => {
+  ctx.getOperand(insn.operands[1]!, insn.size);
+  store(ctx, insn.operands[0]!, insn.size, ctx.toTemp('i64'));
+});
+
+integerLowerings.set('movzx', (ctx, insn) => {
+  ctx.getOperand(insn.operands[1]!);
+  store(ctx, insn.operands[0]!, insn.size, ctx.toTemp('i64'));
+});
+
+function signExtending(ctx: LoweringContext, insn: Instruction): void {
+  const source = insn.operands[1]!;
+  ctx.getOperand(source);
+  if (source.kind !== 'target') ctx.signExtend(source.size);
+  store(ctx, insn.operands[0]!, insn.size, ctx.toTemp('i64'));
+}
+integerLowerings.set('movsx', signExtending);
+integerLowerings.set('movsxd', signExtending);
+
+integerLowerings.set('lea', (ctx, insn) => {
+  const source = insn.operands[1]!;
+  if (source.kind !== 'mem') throw new Error('lea');
+  ctx.address(source, false);
+  const reg = asRegister(insn.operands[0]);
+  ctx.setReg(reg.index, insn.size);
+});
+
+integerLowerings.set('xchg', (ctx, insn) => {
+  const [a, b] = insn.operands as [Operand, Operand];
+  const reg = asRegister(b);
+  ctx.getReg(reg.index, insn.size, reg.high);
+  const value = ctx.toTemp('i64');
+  const place = openPlace(ctx, a, insn.size);
+  place.write(value);
+  ctx.code.localGet(place.value);
+  ctx.setReg(reg.index, insn.size, reg.high);
+});
+
+integerLowerings.set('xadd', (ctx, insn) => {
+  const code = ctx.code;
+  const reg = asRegister(insn.operands[1]);
+  ctx.getReg(reg.index, insn.size, reg.high);
+  const b = ctx.toTemp('i64');
+  const place = openPlace(ctx, insn.operands[0]!, insn.size);
+  code.localGet(place.value).localGet(b).i64Add();
+  ctx.truncate(insn.size);
+  const result = ctx.toTemp('i64');
+  // The source first: with twice the same register the sum stays.
+  code.localGet(place.value);
+  ctx.setReg(reg.index, insn.size, reg.high);
+  place.write(result);
+  ctx.setFlags(KIND_ADD, insn.size, result, place.value, b);
+});
+
+integerLowerings.set('cmpxchg', (ctx, insn) => {
+  const code = ctx.code;
+  const size = insn.size;
+  const reg = asRegister(insn.operands[1]);
+  ctx.getReg(reg.index, size, reg.high);
+  const source = ctx.toTemp('i64');
+  const place = openPlace(ctx, insn.operands[0]!, size);
+  ctx.getReg(RAX, size);
+  const a = ctx.toTemp('i64');
+  code.localGet(a).localGet(place.value).i64Sub();
+  ctx.truncate(size);
+  const result = ctx.toTemp('i64');
+  code.localGet(a).localGet(place.value).i64Eq().if();
+  place.write(source);
+  code.else();
+  code.localGet(place.value);
+  ctx.setReg(RAX, size);
+  code.end();
+  ctx.setFlags(KIND_SUB, size, result, a, place.value);
+});
+
+integerLowerings.set('cmovcc', (ctx, insn) => {
+  const code = ctx.code;
+  const reg = asRegister(insn.operands[0]);
+  ctx.getOperand(insn.operands[1]!, insn.size);
+  ctx.getReg(reg.index, insn.size);
+  ctx.condition(insn.cc);
+  code.select();
+  ctx.setReg(reg.index, insn.size);
+});
+
+integerLowerings.set('setcc', (ctx, insn) => {
+  ctx.condition(insn.cc);
+  ctx.code.i64ExtendI32U();
+  store(ctx, insn.operands[0]!, 1, ctx.toTemp('i64'));
+});
+
+// --- stack ---
+
+integerLowerings.set('push', (ctx, insn) => {
+  const operand = insn.operands[0]!;
+  ctx.getOperand(operand, insn.size);
+  const value = ctx.toTemp('i64');
+  const slot = pushSlot(ctx, insn.size);
+  ctx.storeAt(slot, insn.size, value);
+  moveStack(ctx, -insn.size);
+});
+
+integerLowerings.set('pop', (ctx, insn) => {
+  const code = ctx.code;
+  const size = insn.size;
+  const operand = insn.operands[0]!;
+  code.localGet(ctx.gpr(RSP));
+  const slot = ctx.checkedAddress(size, false);
+  ctx.loadAt(slot, size);
+  const value = ctx.toTemp('i64');
+  if (operand.kind === 'mem') {
+    // The destination's address is computed with rsp incremented (SDM vol. 2, POP).
+    ctx.address(operand);
+    if (operand.base === RSP) code.i64Const(size).i64Add();
+    const address = ctx.checkedAddress(size, true);
+    ctx.storeAt(address, size, value);
+    moveStack(ctx, size);
+  } else {
+    moveStack(ctx, size);
+    code.localGet(value);
+    ctx.setReg(asRegister(operand).index, size);
+  }
+});
+
+integerLowerings.set('leave', (ctx, insn) => {
+  const code = ctx.code;
+  code.localGet(ctx.gpr(RBP));
+  const slot = ctx.checkedAddress(insn.size, false);
+  ctx.loadAt(slot, insn.size);
+  const value = ctx.toTemp('i64');
+  code.localGet(ctx.gpr(RBP)).i64Const(insn.size).i64Add().localSet(ctx.gpr(RSP, true));
+  code.localGet(value);
+  ctx.setReg(RBP, insn.size);
+});
+
+integerLowerings.set('enter', (ctx, insn) => {
+  const [frame, level] = insn.operands;
+  if (frame?.kind !== 'imm' || level?.kind !== 'imm' || (level.value & 31n) !== 0n) {
+    // Nested frames: no compiler emits them.
+    ctx.exception(VECTOR_UD);
+    ctx.ended = true;
+    return;
+  }
+  const slot = pushSlot(ctx, insn.size);
+  ctx.storeAt(slot, insn.size, ctx.gpr(RBP));
+  moveStack(ctx, -insn.size);
+  ctx.getReg(RSP, 8);
+  ctx.setReg(RBP, insn.size);
+  moveStack(ctx, -Number(frame.value & 0xffffn));
+});
+
+// --- flags ---
+
+integerLowerings.set('pushf', (ctx, insn) => {
+  pushRflags(ctx);
+  const value = ctx.toTemp('i64');
+  const slot = pushSlot(ctx, insn.size);
+  ctx.storeAt(slot, insn.size, value);
+  moveStack(ctx, -insn.size);
+});
+
+integerLowerings.set('popf', (ctx, insn) => {
+  const code = ctx.code;
+  code.localGet(ctx.gpr(RSP));
+  const slot = ctx.checkedAddress(insn.size, false);
+  ctx.loadAt(slot, insn.size);
+  const value = ctx.toTemp('i64');
+  moveStack(ctx, insn.size);
+  const bits = ctx.temp('i32');
+  code.localGet(value).i32WrapI64().localSet(bits);
+  code.i32Const(REGISTER_FILE).localGet(bits).i32Const(10).i32ShrU().i32Const(1).i32And().i32Store(OFF_DF);
+  code.i32Const(REGISTER_FILE).localGet(bits).i32Const(OTHER_FLAGS).i32And().i32Store(OFF_RFLAGS_OTHER);
+  code.localGet(value).i64Const(ARITHMETIC_FLAGS).i64And();
+  ctx.setFlagsBits();
+});
+
+integerLowerings.set('lahf', (ctx) => {
+  ctx.getFlagsBits();
+  ctx.code.i32Const(2).i32Or().i64ExtendI32U();
+  ctx.setReg(RAX, 1, true);
+});
+
+integerLowerings.set('sahf', (ctx) => {
+  const code = ctx.code;
+  ctx.getFlagsBits();
+  code.i32Const(OF).i32And().i64ExtendI32U();
+  ctx.getReg(RAX, 1, true);
+  code
+    .i64Const(ARITHMETIC_FLAGS & ~OF)
+    .i64And()
+    .i64Or();
+  ctx.setFlagsBits();
+});
+
+/** Sets CF to what `emit` leaves on the stack (an i64 0 or 1), keeping the other flags. */
+export function setCarry(ctx: LoweringContext, emit: () => void): void {
+  ctx.getFlagsBits();
+  ctx.code
+    .i64ExtendI32U()
+    .i64Const(ARITHMETIC_FLAGS & ~CF)
+    .i64And();
+  emit();
+  ctx.code.i64Or();
+  ctx.setFlagsBits();
+}
+integerLowerings.set('clc', (ctx) => setCarry(ctx, () => ctx.code.i64Const(0)));
+integerLowerings.set('stc', (ctx) => setCarry(ctx, () => ctx.code.i64Const(1)));
+integerLowerings.set('cmc', (ctx) => {
+  ctx.getFlagsBits();
+  ctx.code.i32Const(CF).i32Xor().i64ExtendI32U();
+  ctx.setFlagsBits();
+});
+integerLowerings.set('cld', (ctx) => storeField(ctx, OFF_DF, 0));
+integerLowerings.set('std', (ctx) => storeField(ctx, OFF_DF, 1));
+
+// --- conversions ---
+
+function extend(from: number, to: number): Lowering {
+  return (ctx) => {
+    ctx.getReg(RAX, from);
+    ctx.signExtend(from);
+    ctx.setReg(RAX, to);
+  };
+}
+integerLowerings.set('cbw', extend(1, 2));
+integerLowerings.set('cwde', extend(2, 4));
+integerLowerings.set('cdqe', extend(4, 8));
+function signFill(size: number): Lowering {
+  return (ctx) => {
+    ctx.getReg(RAX, size);
+    ctx.signExtend(size);
+    ctx.code.i64Const(63).i64ShrS();
+    ctx.setReg(2, size);
+  };
+}
+integerLowerings.set('cwd', signFill(2));
+integerLowerings.set('cdq', signFill(4));
+integerLowerings.set('cqo', signFill(8));
+
+integerLowerings.set('xlat', (ctx, insn) => {
+  const code = ctx.code;
+  const mem = insn.operands[0]!;
+  if (mem.kind !== 'mem') throw new Error('xlat');
+  ctx.address({ ...mem, base: RBX, index: -1 });
+  ctx.getReg(RAX, 1);
+  code.i64Add();
+  const address = ctx.checkedAddress(1, false);
+  ctx.loadAt(address, 1);
+  ctx.setReg(RAX, 1);
+});
+
+/** Selectors as Linux gives them to 64-bit user mode: %cs 0x33, %ss 0x2b, the others 0. */
+integerLowerings.set('mov_seg', (ctx, insn) => {
+  const [to, from] = insn.operands as [Operand, Operand];
+  if (to.kind === 'reg' && to.file === 'seg') {
+    // Loading a null or flat selector changes nothing in 64-bit mode.
+    ctx.getOperand(from, 2);
+    ctx.code.drop();
+    return;
+  }
+  const seg = asRegister(from).index;
+  ctx.code.i64Const(seg === 1 ? 0x33 : seg === 2 ? 0x2b : 0);
+  const size = to.kind === 'mem' ? 2 : asRegister(to).size;
+  store(ctx, to, size, ctx.toTemp('i64'));
+});
+
+for (const op of ['nop', 'pause', 'endbr64', 'prefetch']) integerLowerings.set(op, () => undefined);
+
+integerLowerings.set('cpuid', (ctx) => touchAndCall(ctx, 'cpuid'));
+integerLowerings.set('rdtsc', (ctx) => touchAndCall(ctx, 'rdtsc'));
+
+/** A helper that reads and writes rax, rcx, rdx, rbx. */
+function touchAndCall(ctx: LoweringContext, name: string): void {
+  for (const reg of [0, 1, 2, 3]) ctx.gpr(reg);
+  ctx.callHelper(name);
+}
+
+/**
+ * The virtual processor: x86-64 with SSE2, CMPXCHG16B and nothing newer, so that C libraries choose their SSE2 code.
+ * SDM vol. 2, CPUID.
+ */
+registerHelper('cpuid', (machine) => {
+  const get = (reg: number): number => machine.view.getUint32(REGISTER_FILE + OFF_GPR + 8 * reg, true);
+  const leaf = get(0);
+  let out: readonly [number, number, number, number];
+  switch (leaf) {
+    case 0:
+      out = [1, 0x756e6547, 0x6c65746e, 0x49656e69]; // "GenuineIntel" in ebx, edx, ecx
+      break;
+    case 1:
+      // Family 6, model 15. ecx: CX16. edx: FPU TSC MSR CX8 SEP CMOV CLFSH MMX FXSR SSE SSE2.
+      out = [0x0000_06f0, 0x0001_0800, 0x0000_2000, 0x0788_8131];
+      break;
+    case 0x8000_0000:
+      out = [0x8000_0008, 0, 0, 0];
+      break;
+    case 0x8000_0001:
+      // ecx: LAHF. edx: SYSCALL NX LM.
+      out = [0, 0, 1, 0x2010_0800];
+      break;
+    case 0x8000_0002:
+    case 0x8000_0003:
+    case 0x8000_0004: {
+      const name = 'Tardigrade virtual CPU'.padEnd(48, '\0').slice((leaf - 0x8000_0002) * 16);
+      const word = (i: number): number =>
+        name.charCodeAt(i) |
+        (name.charCodeAt(i + 1) << 8) |
+        (name.charCodeAt(i + 2) << 16) |
+        (name.charCodeAt(i + 3) << 24);
+      out = [word(0), word(4), word(8), word(12)];
+      break;
+    }
+    case 0x8000_0008:
+      out = [0x0000_3028, 0, 0, 0];
+      break;
+    default:
+      out = [0, 0, 0, 0];
+  }
+  // Leaf 0's ebx, ecx, edx order is "Genu" "ntel" "ineI".
+  const [a, b, c, d] = out;
+  [a, c, d, b].forEach((value, reg) => {
+    machine.view.setBigUint64(REGISTER_FILE + OFF_GPR + 8 * reg, BigInt(value >>> 0), true);
+  });
+  return 0;
+});
+
+registerHelper('rdtsc', (machine) => {
+  const tsc = BigInt.asUintN(64, machine.environment.readTsc());
+  machine.view.setBigUint64(REGISTER_FILE + OFF_GPR, tsc & 0xffff_ffffn, true);
+  machine.view.setBigUint64(REGISTER_FILE + OFF_GPR + 16, tsc >> 32n, true);
+  return 0;
+});
+
+addWideLowerings(integerLowerings);
+addBitLowerings(integerLowerings, openPlace, setCarry);

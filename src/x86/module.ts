@@ -1,0 +1,168 @@
+/**
+ * The frame of every module of translated code: its imports and the helper functions that translated code calls.
+ * Function indices are the FUNC_… constants of lowering.ts.
+ */
+
+import { JUMP_CACHE, JUMP_CACHE_ENTRIES } from '../lvm/layout.ts';
+import { ModuleBuilder } from '../wasm/emitter.ts';
+import { KIND_ADC, KIND_ADD, KIND_DEC, KIND_INC, KIND_LOGIC, KIND_RESULT, KIND_SBB, KIND_SUB } from './flags.ts';
+import { FUNC_RESOLVE } from './lowering.ts';
+
+/** Largest number of translated functions in an address space. */
+export const TABLE_LIMIT = 1 << 22;
+
+export interface ModuleFrame {
+  readonly module: ModuleBuilder;
+  /** Type of a region's function: (depth, rip) → next rip or 0. */
+  readonly regionType: number;
+}
+
+export function moduleFrame(): ModuleFrame {
+  const module = new ModuleBuilder();
+  const regionType = module.type(['i32', 'i32'], ['i32']);
+  const toI32 = module.type([], ['i32']);
+  const i32ToI32 = module.type(['i32'], ['i32']);
+  module.importMemory('env', 'memory', 65536, 65536);
+  module.importTable('env', 'table', 0, TABLE_LIMIT);
+  module.importFunc('env', 'slow', toI32);
+  module.importFunc('env', 'resolve', i32ToI32);
+  module.importFunc('env', 'fix', i32ToI32);
+  module.importFunc('env', 'helper', regionType);
+  lookup(module, i32ToI32);
+  flagBits(module, module.type(['i32', 'i64', 'i64', 'i64'], ['i32']));
+  mulHighUnsigned(module, module.type(['i64', 'i64'], ['i64']));
+  return { module, regionType };
+}
+
+/** Entry of the jump cache for an address; the same formula as in `lookup`. */
+export function jumpCacheEntry(rip: number): number {
+  return JUMP_CACHE + (((rip ^ (rip >>> 16)) & (JUMP_CACHE_ENTRIES - 1)) << 3);
+}
+
+/** (rip) → table slot */
+function lookup(module: ModuleBuilder, type: number): void {
+  const f = module.func(type);
+  const entry = f.local('i32');
+  f.localGet(0).localGet(0).i32Const(16).i32ShrU().i32Xor();
+  f.i32Const(JUMP_CACHE_ENTRIES - 1)
+    .i32And()
+    .i32Const(3)
+    .i32Shl()
+    .localTee(entry);
+  f.i32Load(JUMP_CACHE, 2).localGet(0).i32Eq();
+  f.if();
+  f.localGet(entry)
+    .i32Load(JUMP_CACHE + 4, 2)
+    .return();
+  f.end();
+  f.localGet(0).call(FUNC_RESOLVE).end();
+}
+
+/** (op, result, a, b) → the arithmetic flags in their RFLAGS positions. flags.ts has the same in JavaScript. */
+function flagBits(module: ModuleBuilder, type: number): void {
+  const f = module.func(type);
+  const [op, r, a, b] = [0, 1, 2, 3];
+  const bits = f.local('i32');
+  const top = f.local('i64');
+  const kind = f.local('i32');
+  const t = f.local('i64');
+  f.localGet(op).i32Eqz().if();
+  f.localGet(r).i32WrapI64().return();
+  f.end();
+  // The number of the sign bit: (8 << log2 size) - 1.
+  f.i32Const(8).localGet(op).i32Const(3).i32And().i32Shl().i32Const(1).i32Sub().i64ExtendI32U().localSet(top);
+  f.localGet(op).i32Const(2).i32ShrU().localSet(kind);
+  f.localGet(r).i64Eqz().i32Const(6).i32Shl();
+  f.localGet(r).localGet(top).i64ShrU().i32WrapI64().i32Const(1).i32And().i32Const(7).i32Shl().i32Or();
+  f.localGet(r).i32WrapI64().i32Const(255).i32And().i32Popcnt().i32Const(1).i32And().i32Eqz();
+  f.i32Const(2).i32Shl().i32Or().localSet(bits);
+  const isKind = (value: number): void => {
+    f.localGet(kind).i32Const(value).i32Eq();
+  };
+  const finish = (carry: () => void, overflow: () => void, adjust: () => void): void => {
+    f.localGet(bits);
+    carry();
+    f.i32WrapI64().i32Const(1).i32And().i32Or();
+    overflow();
+    f.i32WrapI64().i32Const(1).i32And().i32Const(11).i32Shl().i32Or();
+    adjust();
+    f.i32WrapI64().i32Const(1).i32And().i32Const(4).i32Shl().i32Or().return();
+  };
+  const adjustXor = (): void => {
+    f.localGet(a).localGet(b).i64Xor().localGet(r).i64Xor().i64Const(4).i64ShrU();
+  };
+  isKind(KIND_ADD);
+  isKind(KIND_ADC);
+  f.i32Or().if();
+  finish(
+    () => {
+      f.localGet(a).localGet(b).i64And();
+      f.localGet(a).localGet(b).i64Or().localGet(r).i64Const(-1).i64Xor().i64And().i64Or().localGet(top).i64ShrU();
+    },
+    () => {
+      f.localGet(a).localGet(r).i64Xor().localGet(b).localGet(r).i64Xor().i64And().localGet(top).i64ShrU();
+    },
+    adjustXor,
+  );
+  f.end();
+  isKind(KIND_SUB);
+  isKind(KIND_SBB);
+  f.i32Or().if();
+  finish(
+    () => {
+      f.localGet(a).i64Const(-1).i64Xor().localSet(t);
+      f.localGet(t).localGet(b).i64And();
+      f.localGet(t).localGet(b).i64Or().localGet(r).i64And().i64Or().localGet(top).i64ShrU();
+    },
+    () => {
+      f.localGet(a).localGet(b).i64Xor().localGet(a).localGet(r).i64Xor().i64And().localGet(top).i64ShrU();
+    },
+    adjustXor,
+  );
+  f.end();
+  isKind(KIND_LOGIC);
+  f.if();
+  f.localGet(bits).return();
+  f.end();
+  isKind(KIND_RESULT);
+  f.if();
+  f.localGet(bits).localGet(b).i32WrapI64().i32Const(0x811).i32And().i32Or().return();
+  f.end();
+  isKind(KIND_INC);
+  f.if();
+  finish(
+    () => f.localGet(b),
+    () => f.localGet(r).i64Const(1).localGet(top).i64Shl().i64Eq().i64ExtendI32U(),
+    () => f.localGet(r).i64Const(15).i64And().i64Eqz().i64ExtendI32U(),
+  );
+  f.end();
+  isKind(KIND_DEC);
+  f.if();
+  finish(
+    () => f.localGet(b),
+    () => f.localGet(r).i64Const(1).localGet(top).i64Shl().i64Const(1).i64Sub().i64Eq().i64ExtendI32U(),
+    () => f.localGet(r).i64Const(15).i64And().i64Const(15).i64Eq().i64ExtendI32U(),
+  );
+  f.end();
+  f.unreachable().end();
+}
+
+/** The upper half of an unsigned 64 × 64 bit product. */
+function mulHighUnsigned(module: ModuleBuilder, type: number): void {
+  const f = module.func(type);
+  const [a, b] = [0, 1];
+  const al = f.local('i64');
+  const bl = f.local('i64');
+  const t = f.local('i64');
+  const u = f.local('i64');
+  f.localGet(a).i64Const(0xffff_ffff).i64And().localSet(al);
+  f.localGet(b).i64Const(0xffff_ffff).i64And().localSet(bl);
+  f.localGet(a).i64Const(32).i64ShrU().localSet(a);
+  f.localGet(b).i64Const(32).i64ShrU().localSet(b);
+  // t = ah·bl + (al·bl >> 32); u = al·bh + low half of t
+  f.localGet(a).localGet(bl).i64Mul().localGet(al).localGet(bl).i64Mul().i64Const(32).i64ShrU().i64Add().localSet(t);
+  f.localGet(al).localGet(b).i64Mul().localGet(t).i64Const(0xffff_ffff).i64And().i64Add().localSet(u);
+  f.localGet(a).localGet(b).i64Mul();
+  f.localGet(t).i64Const(32).i64ShrU().i64Add();
+  f.localGet(u).i64Const(32).i64ShrU().i64Add().end();
+}

@@ -1,0 +1,109 @@
+/**
+ * Region discovery: the basic blocks reached from an entry point by direct branches, bounded in number of instructions.
+ * Calls do not end a region: the block behind a call belongs to it.
+ */
+
+import type { AddressSpace } from '../lvm/address-space.ts';
+import { PAGE_SHIFT, PAGE_SIZE, USER_END } from '../lvm/layout.ts';
+import { decode, isDecodeError } from './decode.ts';
+import type { Instruction } from './instruction.ts';
+
+/** Instructions in a region: TurboFan's time grows faster than a function's size. */
+export const REGION_LIMIT = 300;
+
+export interface Block {
+  readonly start: number;
+  readonly insns: readonly Instruction[];
+  /** Address behind the last instruction. */
+  readonly end: number;
+}
+
+export interface Region {
+  readonly entry: number;
+  /** The entry's block first, then by address. Empty: the instruction at the entry cannot be fetched or decoded. */
+  readonly blocks: readonly Block[];
+  /** Block number by start address. */
+  readonly index: ReadonlyMap<number, number>;
+  /** Pages that hold the region's instructions, ascending. */
+  readonly pages: readonly number[];
+  /** Why there are no blocks. */
+  readonly failure: FetchFailure | null;
+}
+
+export type FetchFailure =
+  /** #PF with the fetch bit at `address` */
+  { readonly kind: 'fetch'; readonly address: number } | { readonly kind: 'undefined' } | { readonly kind: 'too-long' };
+
+/** Decodes the instruction at `rip` if it can be fetched. */
+export function fetch(space: AddressSpace, rip: number): Instruction | FetchFailure {
+  if (rip >= USER_END || !space.isExecutable(rip)) return { kind: 'fetch', address: rip };
+  const pageEnd = (Math.floor(rip / PAGE_SIZE) + 1) * PAGE_SIZE;
+  const bytes = rip + 15 <= pageEnd || space.isExecutable(pageEnd) ? space.u8 : space.u8.subarray(0, pageEnd);
+  const insn = decode(bytes, rip, rip);
+  if (!isDecodeError(insn)) return insn;
+  if (insn.error === 'truncated') return { kind: 'fetch', address: pageEnd };
+  return { kind: insn.error === 'too-long' ? 'too-long' : 'undefined' };
+}
+
+export function isFailure(result: Instruction | FetchFailure): result is FetchFailure {
+  return 'kind' in result;
+}
+
+/** Finds the region of `entry`; with `limit` 1 only that instruction. */
+export function discover(space: AddressSpace, entry: number, limit = REGION_LIMIT): Region {
+  const insns = new Map<number, Instruction>();
+  const leaders = new Set<number>([entry]);
+  const work = [entry];
+  let failure: FetchFailure | null = null;
+  for (let w = 0; w < work.length; w++) {
+    let rip = work[w]!;
+    while (!insns.has(rip) && insns.size < limit) {
+      const insn = fetch(space, rip);
+      if (isFailure(insn)) {
+        if (rip === entry) failure = insn;
+        break;
+      }
+      insns.set(rip, insn);
+      const next = rip + insn.length;
+      if (insn.flow !== 'next') {
+        const target = insn.operands[0];
+        if ((insn.flow === 'jump' || insn.flow === 'branch') && target?.kind === 'target') {
+          leaders.add(target.address);
+          work.push(target.address);
+        }
+        if (insn.flow !== 'branch' && insn.flow !== 'call' && insn.flow !== 'call-indirect') break;
+        leaders.add(next);
+      }
+      rip = next;
+    }
+    // What another path has decoded already begins a block where this one joins it.
+    if (insns.has(rip)) leaders.add(rip);
+  }
+  const starts = [...leaders].filter((rip) => insns.has(rip)).sort((a, b) => a - b);
+  const blocks: Block[] = [];
+  for (const start of starts) {
+    const list: Instruction[] = [];
+    let rip = start;
+    for (;;) {
+      const insn = insns.get(rip);
+      if (insn === undefined) break;
+      list.push(insn);
+      rip += insn.length;
+      if (insn.flow !== 'next' || leaders.has(rip)) break;
+    }
+    blocks.push({ start, insns: list, end: rip });
+  }
+  blocks.sort((a, b) => (a.start === entry ? -1 : b.start === entry ? 1 : a.start - b.start));
+  const pages = new Set<number>();
+  for (const insn of insns.values()) {
+    pages.add(insn.rip >>> PAGE_SHIFT);
+    pages.add((insn.rip + insn.length - 1) >>> PAGE_SHIFT);
+  }
+  return {
+    entry,
+    blocks,
+    index: new Map(blocks.map((block, i) => [block.start, i])),
+    pages: [...pages].sort((a, b) => a - b),
+    failure,
+  };
+}

@@ -1,0 +1,331 @@
+/**
+ * A region becomes a WebAssembly function `(depth, rip) → next rip or 0`.
+ *
+ * Every region is lowered twice: the first time only to learn which registers it touches, since a guest call in its middle
+ * must store all of them. Control flow is structured (structure.ts); irreducible graphs get a loop with br_table.
+ */
+
+import { REGISTER_FILE } from '../lvm/layout.ts';
+import { Code } from '../wasm/emitter.ts';
+import type { Instruction } from './instruction.ts';
+import { lowerCall, lowerJumpIndirect, lowerLoop, lowerReturn, pushRflags } from './lower-control.ts';
+import { integerLowerings } from './lower-integer.ts';
+import { sseLowerings } from './lower-sse.ts';
+import { stringLowerings } from './lower-string.ts';
+import { x87Lowerings } from './lower-x87.ts';
+import {
+  EXIT_KIND_CHAIN,
+  EXIT_KIND_SLOW,
+  EXIT_KIND_STOP,
+  FUNC_LOOKUP,
+  FUNC_SLOW,
+  type Lowering,
+  LoweringContext,
+  type Usage,
+} from './lowering.ts';
+import type { ModuleFrame } from './module.ts';
+import type { Block, Region } from './region.ts';
+import {
+  ARITHMETIC_FLAGS,
+  EXIT_BUDGET,
+  EXIT_SYSCALL,
+  OFF_EXIT,
+  OFF_RIP,
+  VECTOR_BP,
+  VECTOR_DB,
+  VECTOR_GP,
+  VECTOR_UD,
+} from './state.ts';
+import { type Structure, structureOf } from './structure.ts';
+import { FORMS } from './table.ts';
+
+/** Internal exit reasons: the instruction at rip cannot be fetched; go on from rip with an empty wasm stack. */
+export const EXIT_FETCH = 16;
+export const EXIT_RESUME = 17;
+
+function loweringOf(op: string): Lowering | undefined {
+  return integerLowerings.get(op) ?? stringLowerings.get(op) ?? sseLowerings.get(op) ?? x87Lowerings.get(op);
+}
+
+/** True for a mnemonic that can be translated; others raise #UD. */
+export function isImplemented(insn: Instruction): boolean {
+  return insn.flow !== 'next' || loweringOf(insn.op) !== undefined;
+}
+
+/** Adds the region's function to the module; returns its index. */
+export function translate(frame: ModuleFrame, region: Region, careful: boolean): number {
+  const usage: Usage = { gprUsed: 0, gprWritten: 0, xmmUsed: 0, xmmWritten: 0 };
+  new RegionTranslator(new Code(0, 2), usage, region, careful, frame.regionType).run();
+  const code = frame.module.func(frame.regionType, 4096);
+  new RegionTranslator(code, usage, region, careful, frame.regionType).run();
+  return code.index;
+}
+
+class RegionTranslator {
+  readonly #ctx: LoweringContext;
+  readonly #code: Code;
+  readonly #region: Region;
+  readonly #regionType: number;
+  readonly #structure: Structure;
+  /** Wasm block whose end is before a merge node, loop of a loop header. */
+  readonly #forward = new Map<number, number>();
+  readonly #backward = new Map<number, number>();
+  #dispatch = -1;
+  #pc = -1;
+
+  constructor(code: Code, usage: Usage, region: Region, careful: boolean, regionType: number) {
+    this.#code = code;
+    this.#ctx = new LoweringContext(code, usage, careful);
+    this.#region = region;
+    this.#regionType = regionType;
+    this.#structure = structureOf(region.blocks.map((block) => this.#successors(block)));
+  }
+
+  /** Blocks of this region that control goes to from `block`. */
+  #successors(block: Block): number[] {
+    const last = block.insns.at(-1)!;
+    const result: number[] = [];
+    const add = (rip: number): void => {
+      const to = this.#region.index.get(rip);
+      if (to !== undefined) result.push(to);
+    };
+    if (this.#ctx.careful) return result;
+    const target = last.operands[0];
+    if ((last.flow === 'jump' || last.flow === 'branch') && target?.kind === 'target') add(target.address);
+    if (last.flow === 'next' || last.flow === 'branch' || last.flow === 'call' || last.flow === 'call-indirect') {
+      add(block.end);
+    }
+    return result;
+  }
+
+  run(): void {
+    const ctx = this.#ctx;
+    const code = this.#code;
+    ctx.reload();
+    ctx.exitBlock = code.block();
+    if (this.#structure.reducible) {
+      this.#tree(0);
+    } else {
+      this.#dispatcher();
+    }
+    code.unreachable();
+    code.end();
+    this.#exitPath();
+    code.end();
+  }
+
+  /** Registers back, then the way that `exitKind` says. */
+  #exitPath(): void {
+    const ctx = this.#ctx;
+    const code = this.#code;
+    const t = code.local('i32');
+    ctx.writeBack();
+    code.i32Const(REGISTER_FILE).localGet(ctx.next).i64Store(OFF_RIP);
+    code.localGet(ctx.exitKind).i32Const(EXIT_KIND_STOP).i32Eq().if();
+    code.i32Const(0).return();
+    code.end();
+    if (!ctx.careful) {
+      code.localGet(ctx.exitKind).i32Const(EXIT_KIND_SLOW).i32Eq().if();
+      code.call(FUNC_SLOW).localTee(t).i32Eqz().if();
+      code.i32Const(0).return();
+      code.end();
+      code.localGet(t).i64ExtendI32U().localSet(ctx.next);
+      code.end();
+    }
+    // Address 0 or one above 4 GiB: there is nothing to fetch.
+    code.localGet(ctx.next).i64Const(1).i64Sub().i64Const(0xffff_fffe).i64GtU().if();
+    code.i32Const(REGISTER_FILE).i32Const(EXIT_FETCH).i32Store(OFF_EXIT);
+    code.i32Const(0).return();
+    code.end();
+    if (!ctx.careful) {
+      code.localGet(ctx.exitKind).if();
+      code.localGet(ctx.depthParam).localGet(ctx.next).i32WrapI64().localTee(t);
+      code.localGet(t).call(FUNC_LOOKUP).returnCallIndirect(this.#regionType);
+      code.end();
+    }
+    code.localGet(ctx.next).i32WrapI64();
+  }
+
+  // --- structured ---
+
+  #tree(node: number): void {
+    const code = this.#code;
+    const merges = this.#structure.children[node]!.filter((child) => this.#structure.isMerge[child]);
+    const loop = this.#structure.isLoop[node];
+    if (loop) this.#backward.set(node, code.loop());
+    this.#within(node, merges, merges.length - 1);
+    if (loop) code.end();
+  }
+
+  /** The node's code with the blocks of its merge children around: the last in order is the outermost. */
+  #within(node: number, merges: readonly number[], last: number): void {
+    if (last < 0) {
+      this.#block(node);
+      return;
+    }
+    const merge = merges[last]!;
+    this.#forward.set(merge, this.#code.block());
+    this.#within(node, merges, last - 1);
+    this.#code.end();
+    this.#tree(merge);
+  }
+
+  /** Control goes from `from` to the address: inside the region or out of it. */
+  #goto(from: number, rip: number): void {
+    const to = this.#ctx.careful ? undefined : this.#region.index.get(rip);
+    if (to === undefined) {
+      this.#ctx.exit(EXIT_KIND_CHAIN, rip, 0);
+    } else if (this.#dispatch >= 0) {
+      this.#code.i32Const(to).localSet(this.#pc).brTo(this.#dispatch);
+    } else if (this.#structure.order[to]! <= this.#structure.order[from]!) {
+      this.#code.brTo(this.#backward.get(to)!);
+    } else if (this.#structure.isMerge[to]) {
+      this.#code.brTo(this.#forward.get(to)!);
+    } else {
+      this.#tree(to);
+    }
+  }
+
+  // --- irreducible ---
+
+  #dispatcher(): void {
+    const code = this.#code;
+    const count = this.#region.blocks.length;
+    this.#pc = code.local('i32');
+    this.#dispatch = code.loop();
+    for (let i = 0; i <= count; i++) code.block();
+    code.localGet(this.#pc).brTable([...Array(count).keys()], count);
+    for (let i = 0; i < count; i++) {
+      code.end();
+      this.#block(i);
+    }
+    code.end().unreachable().end();
+  }
+
+  // --- a block ---
+
+  #block(node: number): void {
+    const ctx = this.#ctx;
+    const code = this.#code;
+    const block = this.#region.blocks[node]!;
+    const count = block.insns.length;
+    ctx.flagOpKnown = -1;
+    ctx.ended = false;
+    if (!ctx.careful) {
+      if (node === 0 || this.#structure.isLoop[node]) this.#budgetCheck(block.start);
+      code.localGet(ctx.budget).i64Const(count).i64Sub().localSet(ctx.budget);
+    }
+    for (let i = 0; i < count; i++) {
+      const insn = block.insns[i]!;
+      ctx.begin(insn);
+      ctx.remaining = count - i;
+      ctx.flagsDead = !ctx.careful && flagsDead(block.insns, i);
+      this.#instruction(node, insn);
+      if (ctx.ended) return;
+    }
+    if (block.insns.at(-1)!.flow === 'next') this.#goto(node, block.end);
+  }
+
+  #budgetCheck(rip: number): void {
+    const ctx = this.#ctx;
+    const code = this.#code;
+    code.localGet(ctx.budget).i64Const(0).i64LeS().if();
+    code.i32Const(REGISTER_FILE).i32Const(EXIT_BUDGET).i32Store(OFF_EXIT);
+    ctx.exit(EXIT_KIND_STOP, rip, 0);
+    code.end();
+  }
+
+  #instruction(node: number, insn: Instruction): void {
+    const ctx = this.#ctx;
+    const code = this.#code;
+    const next = insn.rip + insn.length;
+    const target = insn.operands[0];
+    switch (insn.flow) {
+      case 'next': {
+        const lower = loweringOf(insn.op);
+        if (lower !== undefined) {
+          lower(ctx, insn);
+        } else {
+          ctx.exception(VECTOR_UD);
+          ctx.ended = true;
+        }
+        return;
+      }
+      case 'jump':
+        if (target?.kind === 'target') this.#goto(node, target.address);
+        return;
+      case 'branch': {
+        if (target?.kind !== 'target') return;
+        if (insn.op === 'jcc') ctx.condition(insn.cc);
+        else lowerLoop(ctx, insn);
+        code.if();
+        this.#goto(node, target.address);
+        code.else();
+        this.#goto(node, next);
+        code.end();
+        return;
+      }
+      case 'call':
+      case 'call-indirect':
+        lowerCall(ctx, insn, this.#regionType);
+        if (ctx.careful) return;
+        this.#budgetCheck(next);
+        this.#goto(node, next);
+        return;
+      case 'ret':
+        lowerReturn(ctx, insn);
+        return;
+      case 'jump-indirect':
+        lowerJumpIndirect(ctx, insn);
+        return;
+      case 'syscall':
+        this.#syscall(next);
+        return;
+      case 'trap':
+        this.#trap(insn, next);
+    }
+  }
+
+  /** SDM vol. 2, SYSCALL: rcx = rip, r11 = rflags. */
+  #syscall(next: number): void {
+    const ctx = this.#ctx;
+    const code = this.#code;
+    code.i64Const(BigInt(next));
+    ctx.setReg(1, 8);
+    pushRflags(ctx);
+    ctx.setReg(11, 8);
+    ctx.stop(EXIT_SYSCALL);
+  }
+
+  #trap(insn: Instruction, next: number): void {
+    const ctx = this.#ctx;
+    if (insn.op === 'int3') ctx.exception(VECTOR_BP, next);
+    else if (insn.op === 'int1') ctx.exception(VECTOR_DB, next);
+    else if (FORMS[insn.form]!.area === 'privileged' || insn.op === 'int') ctx.exception(VECTOR_GP);
+    else ctx.exception(VECTOR_UD);
+  }
+}
+
+/** True when no instruction and no exit can see the flags that instruction `i` of the block sets. */
+function flagsDead(insns: readonly Instruction[], i: number): boolean {
+  let live = insns[i]!.flagsWritten | insns[i]!.flagsUndefined;
+  if (live === 0) return false;
+  // All six: a partial update keeps the others.
+  live = ARITHMETIC_FLAGS;
+  for (let j = i + 1; j < insns.length; j++) {
+    const insn = insns[j]!;
+    if (insn.flow !== 'next' || (insn.flagsRead & live) !== 0) return false;
+    if (!PLAIN.has(insn.op) || insn.rep !== 'none') return false;
+    if (insn.op !== 'lea' && insn.operands.some((operand) => operand.kind === 'mem')) return false;
+    live &= ~(insn.flagsWritten | insn.flagsUndefined);
+    if (live === 0) return true;
+  }
+  return false;
+}
+
+/** Instructions that with register operands never leave the region. inc and dec read CF. */
+const PLAIN = new Set(
+  'add sub adc sbb cmp and or xor test neg not mov movzx movsx movsxd lea imul shl shr sar bswap nop cdqe cwde cbw cdq cqo cwd setcc cmovcc xchg'.split(
+    ' ',
+  ),
+);
