@@ -69,6 +69,8 @@ export class NetworkInterface {
     this.stack = stack;
     this.#send = deps.send;
     stack.publishLoopback = true;
+    // The gateway carries clients' connections in; it does not route.
+    stack.defaultRoute = false;
     stack.onReady = (id) => this.#owners.get(id)?.queue.wake();
   }
 

@@ -12,6 +12,7 @@ import {
   ECONNRESET,
   EINPROGRESS,
   EISCONN,
+  ENETUNREACH,
   ENOPROTOOPT,
   ENOTCONN,
   EPIPE,
@@ -267,6 +268,14 @@ describe('tcp', () => {
     expect(events()).toEqual([POLLIN | POLLOUT]);
     client.shutdown(SHUT_WR);
     expect(events()).toEqual([POLLIN | POLLOUT | POLLRDHUP]);
+  });
+
+  test('nobody routes: beyond our own network is unreachable at once', () => {
+    const host = new Host();
+    expect(host.tcp().connect(inet(0x08080808, 53))).toBe(-ENETUNREACH);
+    expect(host.udp().connect(inet(0x08080808, 53))).toBe(-ENETUNREACH);
+    expect(host.udp().sendMessage(text('x'), 0, { ...SENT, to: inet(0x08080808, 53) })).toBe(-ENETUNREACH);
+    expect(host.tcp().connect(inet(GATEWAY_ADDRESS, 53))).toBe(-EINPROGRESS);
   });
 
   test('from outside a listener on the loopback address is reached', () => {

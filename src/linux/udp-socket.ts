@@ -75,7 +75,7 @@ export class UdpSocket extends Socket {
       this.#udp?.connect(null);
       return 0;
     }
-    if (address.foreign === true) return -ENETUNREACH;
+    if (address.foreign === true || !this.host.network.stack.reaches(address.address)) return -ENETUNREACH;
     const udp = this.#ensure();
     if (typeof udp === 'number') return udp;
     udp.connect({ address: address.address === 0 ? 0x7f000001 : address.address, port: address.port });
@@ -109,8 +109,7 @@ export class UdpSocket extends Socket {
     }
     if (message.to.family !== 'inet') return -EAFNOSUPPORT;
     if (message.to.port === 0) return -EINVAL;
-    // Multicast and broadcast have nobody to go to on this interface.
-    if (message.to.foreign === true || message.to.address >>> 28 >= 14) return -ENETUNREACH;
+    if (message.to.foreign === true || !this.host.network.stack.reaches(message.to.address)) return -ENETUNREACH;
     return udp.sendTo(bytes, message.to);
   }
 

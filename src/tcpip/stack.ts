@@ -96,6 +96,11 @@ export class TcpipStack implements Stack, Part, TcpHost, ListenerHost, UdpHost {
    * over a gateway was published by the operator, also for a service that believes itself alone with its host.
    */
   publishLoopback = false;
+  /**
+   * Whether what we begin may go beyond our own /24. Answers always may. Without a route a resolver or a client fails at
+   * once with ENETUNREACH instead of waiting for packets that nobody forwards.
+   */
+  defaultRoute = true;
   readonly stats: TcpipStats = {
     received: 0,
     sent: 0,
@@ -264,7 +269,7 @@ export class TcpipStack implements Stack, Part, TcpHost, ListenerHost, UdpHost {
   connect(remote: Endpoint, localPort = 0, localAddress: Ipv4 = 0): Tcp | number {
     if (remote.address === 0) remote = { address: LOOPBACK, port: remote.port };
     if (remote.port === 0) return -ECONNREFUSED;
-    if (remote.address >>> 28 >= 14) return -ENETUNREACH; // Multicast and class E.
+    if (!this.reaches(remote.address)) return -ENETUNREACH;
     const address = localAddress !== 0 ? localAddress : this.sourceFor(remote.address);
     let port = localPort;
     if (port === 0) {
@@ -280,6 +285,13 @@ export class TcpipStack implements Stack, Part, TcpHost, ListenerHost, UdpHost {
     this.#ledger?.add(connection);
     this.pend(connection);
     return connection;
+  }
+
+  /** Whether a connection or datagram to `address` may be begun; never to multicast and class E. */
+  reaches(address: Ipv4): boolean {
+    if (address >>> 28 >= 14) return false;
+    // 0.0.0.0 as a destination is this host.
+    return this.defaultRoute || address === 0 || this.isLocal(address) || address >>> 8 === this.address >>> 8;
   }
 
   /** The local address for packets to `address`. */
