@@ -18,7 +18,7 @@ import type { Random } from './random.ts';
 const EXCLUDED = new Set(
   [
     'syscall rdtsc cpuid int iret retf swapgs sysret sldt str smsw sgdt sidt rdpmc push_seg pop_seg call_far jmp_far',
-    'lldt ltr lgdt lidt lmsw clts invd wbinvd invlpg mov_dr rdmsr wrmsr ins outs',
+    'lldt ltr lgdt lidt lmsw clts invd wbinvd invlpg mov_dr mov_cr rdmsr wrmsr ins outs',
     'rsqrtps rsqrtss rcpps rcpss fxsave fxrstor fxsave64 fxrstor64 fnsave frstor fnstenv fldenv',
     'ldmxcsr fldcw popf',
   ]
@@ -331,6 +331,11 @@ export class Generator {
         else if (operand.type === 'v') count = operandSize;
         const value = random.oneIn(2) ? integer(random) : random.u64();
         const small = operand.type === 'u' && random.oneIn(2);
+        if (form.op === 'enter') {
+          // A small frame, without nesting levels.
+          bytes.push(...(operand.type === 'W' ? [random.below(128), 0] : [0]));
+          continue;
+        }
         for (let i = 0n; i < BigInt(count); i++) bytes.push(Number((value >> (8n * i)) & 0xffn) & (small ? 15 : 255));
       }
     }
@@ -392,6 +397,8 @@ export class Generator {
       }
     }
     if (sequence && (i.op === 'leave' || i.op === 'enter') && !this.#random.oneIn(4)) return false;
+    // Nesting levels are not implemented.
+    if (i.op === 'enter' && i.operands[1]?.kind === 'imm' && (i.operands[1].value & 31n) !== 0n) return false;
     // By more than 16 bits the result is undefined.
     if ((i.op === 'shld' || i.op === 'shrd') && i.size === 2) {
       const count = i.operands[2]!;
