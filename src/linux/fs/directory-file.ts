@@ -1,6 +1,6 @@
 /** An open directory: getdents64(2). The list is taken when reading begins and kept, so that removing while reading is safe. */
 
-import { EINVAL, EISDIR, ENOENT } from '../abi/errno.ts';
+import { EBADF, EINVAL, EISDIR, ENOENT } from '../abi/errno.ts';
 import { SEEK_CUR, SEEK_SET } from '../abi/fcntl.ts';
 import { encodeDirent } from '../abi/stat.ts';
 import { type FileHost, NodeFile, type Place } from './file-host.ts';
@@ -28,6 +28,10 @@ export class DirectoryFile extends NodeFile {
 
   override pread(): number {
     return -EISDIR;
+  }
+
+  override pwrite(): number {
+    return -EBADF;
   }
 
   override seek(offset: number, whence: number): number {

@@ -141,7 +141,8 @@ export class Inode extends Node implements Part {
       dev: this.dev,
       ino: this.ino,
       mode: this.mode,
-      nlink: this.nlink,
+      // 1 says that subdirectories are not counted: not all of the image's are known yet (find(1) minds).
+      nlink: this.isDirectory && !this.complete ? 1 : this.nlink,
       uid: this.uid,
       gid: this.gid,
       rdev: this.rdev,

@@ -74,7 +74,7 @@ export function openPath(
   if ((flags & (O_CREAT | O_DIRECTORY)) === (O_CREAT | O_DIRECTORY)) return -EINVAL;
   const create = (flags & O_CREAT) !== 0;
   const exclusive = create && (flags & O_EXCL) !== 0;
-  const found = vfs.resolve(ctx, start, path, { follow: !exclusive && (flags & O_NOFOLLOW) === 0, making: create });
+  const found = vfs.resolve(ctx, start, path, { follow: !exclusive && (flags & O_NOFOLLOW) === 0, creating: create });
   if (typeof found === 'number') return found;
   if (found.node === null) {
     if (!create) return -ENOENT;
@@ -85,7 +85,6 @@ export function openPath(
     return host.addFile((id) => new RegularFile(host, id, kept, { node, parent: found.parent, name: found.name }));
   }
   if (exclusive) return -EEXIST;
-  if (create && found.directory) return -EISDIR;
   return openNode(host, placeOf(found.parent, found.name, found.node), flags);
 }
 
@@ -98,12 +97,11 @@ export function openNode(host: OpenHost, place: Place, flags: number): OpenFile 
   const { node } = place;
   const kept = flags & ~NOT_KEPT;
   const writes = (flags & O_ACCMODE) !== O_RDONLY;
-  if ((flags & O_DIRECTORY) !== 0 && !node.isDirectory)
-    return node.isSymlink && (flags & O_NOFOLLOW) !== 0 ? -ELOOP : -ENOTDIR;
+  if ((flags & O_DIRECTORY) !== 0 && !node.isDirectory) return -ENOTDIR;
   if (node.isSymlink) return -ELOOP;
   if (node instanceof DescriptionNode) return reopen(node.file, kept);
   if (node.isDirectory) {
-    if (writes || (flags & O_CREAT) !== 0) return -EISDIR;
+    if (writes || (flags & (O_CREAT | O_TRUNC)) !== 0) return -EISDIR;
     return host.addFile((id) => new DirectoryFile(host, id, kept, place));
   }
   if (node instanceof SyntheticNode) {

@@ -1,7 +1,7 @@
 /** A kernel for tests of the file system: an image of plain objects, a clock that stands where it is put. */
 
 import { Ledger, type Plain } from '../../checkpoint/ledger.ts';
-import type { ImageEntry } from '../../lvm/api.ts';
+import type { ImageEntry, Lvm } from '../../lvm/api.ts';
 import { ConsoleInput } from '../console.ts';
 import { EpollFile } from '../epoll.ts';
 import type { OpenFile } from '../open-file.ts';
@@ -23,6 +23,12 @@ export class FakeImage {
 
   constructor(tree: FakeNode) {
     this.tree = tree;
+  }
+
+  static none(): FakeImage {
+    const image = new FakeImage('');
+    image.dead = true;
+    return image;
   }
 
   #find(path: string): FakeNode | null {
@@ -71,9 +77,12 @@ function bytesOf(node: string | Uint8Array): Uint8Array {
   return typeof node === 'string' ? new TextEncoder().encode(node) : node;
 }
 
+/** What of an `Lvm` the file system uses. */
+export type ImageSource = Pick<Lvm, 'lookup' | 'read'>;
+
 export class TestHost implements OpenHost {
   readonly ledger = new Ledger();
-  readonly lvm: FakeImage;
+  readonly lvm: ImageSource;
   vfs!: Vfs;
   pipes!: Pipes;
   consoleInput!: ConsoleInput;
@@ -83,12 +92,12 @@ export class TestHost implements OpenHost {
   nowUs = 5_000_000;
   #nextFile = 1;
 
-  private constructor(image: FakeImage) {
+  private constructor(image: ImageSource) {
     this.lvm = image;
   }
 
-  static create(tree: FakeNode): TestHost {
-    const host = new TestHost(new FakeImage(tree));
+  static create(image: ImageSource): TestHost {
+    const host = new TestHost(image);
     host.vfs = Vfs.create(host);
     host.pipes = new Pipes(host);
     host.consoleInput = new ConsoleInput((part) => host.ledger.touch(part));
@@ -97,10 +106,9 @@ export class TestHost implements OpenHost {
     return host;
   }
 
-  /** Another host with the state of this one, through the ledger's bytes; its image answers nothing. */
-  restored(decode: (bytes: Uint8Array) => Plain): TestHost {
-    const host = new TestHost(new FakeImage(''));
-    host.lvm.dead = true;
+  /** Another host with the state of this one, through the ledger's bytes; without `image` nothing may be asked of its disk. */
+  restored(decode: (bytes: Uint8Array) => Plain, image: ImageSource = FakeImage.none()): TestHost {
+    const host = new TestHost(image);
     host.nowUs = this.nowUs;
     host.#nextFile = this.#nextFile;
     const parts = new Map<string, Plain>();

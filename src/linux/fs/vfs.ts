@@ -52,8 +52,13 @@ export interface Resolved {
 export interface ResolveOptions {
   /** Follow a symbolic link at the end. */
   readonly follow: boolean;
-  /** A path that ends in '/' and does not exist may be made (mkdir). */
-  readonly making?: boolean;
+  /**
+   * For calls that change the last name: it is looked up and never followed, and a slash after it is left to the caller
+   * (`Resolved.directory`). As filename_parentat in fs/namei.c.
+   */
+  readonly naming?: boolean;
+  /** open(2) with O_CREAT: a slash after the last name is -EISDIR. */
+  readonly creating?: boolean;
 }
 
 export class Vfs {
@@ -286,12 +291,13 @@ export class Vfs {
         if (name === '..' && dir !== ctx.root) dir = this.parentOf(dir);
         continue;
       }
+      if (last && trailing && options.creating === true) return -EISDIR;
       const node = this.child(dir, name);
       if (typeof node === 'number') {
         if (node !== -ENOENT || !last) return node;
-        if (trailing && options.making !== true) return -ENOENT;
         return { parent: dir, name, node: null, directory: trailing };
       }
+      if (last && options.naming === true) return { parent: dir, name, node, directory: trailing };
       if (node.isSymlink && (!last || options.follow || trailing)) {
         if (++links > MAX_SYMLINKS) return -ELOOP;
         const jump = node instanceof SyntheticNode && node.entry.kind === 'link' ? (node.entry.node?.() ?? null) : null;
@@ -337,10 +343,11 @@ export class Vfs {
   // ---- changes
 
   /** Where a new name may be made: its parent's inode, or -errno. */
-  #placeFor(ctx: FsContext, start: Node, path: string, making: boolean): { dir: Inode; name: string } | number {
-    const found = this.resolve(ctx, start, path, { follow: false, making });
+  #placeFor(ctx: FsContext, start: Node, path: string, directory: boolean): { dir: Inode; name: string } | number {
+    const found = this.resolve(ctx, start, path, { follow: false, naming: true });
     if (typeof found === 'number') return found;
     if (found.node !== null) return -EEXIST;
+    if (found.directory && !directory) return -ENOENT;
     return this.#writableDir(found.parent, found.name);
   }
 
@@ -399,11 +406,12 @@ export class Vfs {
   }
 
   unlink(ctx: FsContext, start: Node, path: string): number {
-    const found = this.resolve(ctx, start, path, { follow: false });
+    const found = this.resolve(ctx, start, path, { follow: false, naming: true });
     if (typeof found === 'number') return found;
     if (found.name === '') return -EISDIR;
     if (found.node === null) return -ENOENT;
     if (found.node.isDirectory) return -EISDIR;
+    if (found.directory) return -ENOTDIR;
     if (!(found.parent instanceof Inode) || !(found.node instanceof Inode)) return -EPERM;
     this.#drop(found.parent, found.name, found.node);
     found.parent.modified();
@@ -411,7 +419,7 @@ export class Vfs {
   }
 
   rmdir(ctx: FsContext, start: Node, path: string): number {
-    const found = this.resolve(ctx, start, path, { follow: false });
+    const found = this.resolve(ctx, start, path, { follow: false, naming: true });
     if (typeof found === 'number') return found;
     if (found.name === '')
       return this.#dotName(path) === '.' ? -EINVAL : this.#dotName(path) === '..' ? -ENOTEMPTY : -EBUSY;
@@ -444,9 +452,9 @@ export class Vfs {
   rename(ctx: FsContext, fromStart: Node, from: string, toStart: Node, to: string, flags: number): number {
     if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0) return -EINVAL;
     if (flags === (RENAME_NOREPLACE | RENAME_EXCHANGE)) return -EINVAL;
-    const a = this.resolve(ctx, fromStart, from, { follow: false });
+    const a = this.resolve(ctx, fromStart, from, { follow: false, naming: true });
     if (typeof a === 'number') return a;
-    const b = this.resolve(ctx, toStart, to, { follow: false, making: true });
+    const b = this.resolve(ctx, toStart, to, { follow: false, naming: true });
     if (typeof b === 'number') return b;
     if (a.name === '' || b.name === '') return -EBUSY;
     if (a.node === null) return -ENOENT;
@@ -456,15 +464,17 @@ export class Vfs {
     if (target !== null && !(target instanceof Inode)) return -EBUSY;
     if (a.parent.dev !== b.parent.dev || node.dev !== a.parent.dev) return -EXDEV;
     if (target !== null && (flags & RENAME_NOREPLACE) !== 0) return -EEXIST;
+    const exchange = (flags & RENAME_EXCHANGE) !== 0;
+    if (exchange && target === null) return -ENOENT;
+    if (exchange && !target!.isDirectory && b.directory) return -ENOTDIR;
+    if (!node.isDirectory && (a.directory || (!exchange && b.directory))) return -ENOTDIR;
     // A directory may not go below itself.
     if (node.isDirectory && this.#isWithin(b.parent, node)) return -EINVAL;
     if (target?.isDirectory && this.#isWithin(a.parent, target)) {
-      return (flags & RENAME_EXCHANGE) !== 0 ? -EINVAL : -ENOTEMPTY;
+      return exchange ? -EINVAL : -ENOTEMPTY;
     }
-    if (!node.isDirectory && (a.directory || b.directory)) return -ENOTDIR;
     if (b.parent.nlink === 0) return -ENOENT;
-    if ((flags & RENAME_EXCHANGE) !== 0) {
-      if (target === null) return -ENOENT;
+    if (exchange && target !== null) {
       a.parent.entries!.set(a.name, target.ino);
       b.parent.entries!.set(b.name, node.ino);
       this.#moved(node, a.parent, b.parent);
