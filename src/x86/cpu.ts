@@ -145,7 +145,7 @@ export class TranslatingCpu implements VirtualCpu {
           return { kind: 'fault', vector: result.kind === 'undefined' ? VECTOR_UD : VECTOR_GP, address: 0n, error: 0 };
         }
       }
-    } else if (full >> 47n !== 0n) {
+    } else if (full >> 47n !== 0n && full >> 47n !== 0x1ffffn) {
       return { kind: 'fault', vector: VECTOR_GP, address: 0n, error: 0 };
     }
     const present = address < BigInt(USER_END) && state.space.isMapped(Number(address));

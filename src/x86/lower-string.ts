@@ -54,11 +54,12 @@ function element(ctx: LoweringContext, insn: Instruction, step: number): void {
     }
     default: {
       // scas: rAX - [rdi]; cmps: [rsi] - [rdi]
+      // [rdi] is read first: which of two faults is raised shows it.
+      ctx.loadAt(ctx.checked(memory(insn, RDI), size, false), size);
+      const b = ctx.toTemp('i64');
       if (insn.op === 'scas') ctx.getReg(RAX, size);
       else ctx.loadAt(ctx.checked(memory(insn, RSI), size, false), size);
       const a = ctx.toTemp('i64');
-      ctx.loadAt(ctx.checked(memory(insn, RDI), size, false), size);
-      const b = ctx.toTemp('i64');
       code.localGet(a).localGet(b).i64Sub();
       ctx.truncate(size);
       const result = ctx.toTemp('i64');

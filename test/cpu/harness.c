@@ -20,7 +20,7 @@
 
 #define CODE 0x10000000ul
 #define DATA 0x20000000ul
-#define STATE 0x30000000ul
+#define STATE 0x6a5b0000ul
 #define DATA_SIZE 8192
 #define WINDOW 1024
 #define CODE_SIZE 256
@@ -63,13 +63,13 @@ __asm__(
     ".text\n.globl run_case, run_resume\n"
     "run_case:\n"
     "  push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
-    "  mov %rsp, 0x30000090\n"
-    "  pushq 0x30000080; popfq\n"
-    "  mov 0x30000000, %rax; mov 0x30000008, %rcx; mov 0x30000010, %rdx; mov 0x30000018, %rbx\n"
-    "  mov 0x30000020, %rsp; mov 0x30000028, %rbp; mov 0x30000030, %rsi; mov 0x30000038, %rdi\n"
-    "  mov 0x30000040, %r8; mov 0x30000048, %r9; mov 0x30000050, %r10; mov 0x30000058, %r11\n"
-    "  mov 0x30000060, %r12; mov 0x30000068, %r13; mov 0x30000070, %r14; mov 0x30000078, %r15\n"
-    "  jmp *0x30000088\n"
+    "  mov %rsp, 0x6a5b0090\n"
+    "  pushq 0x6a5b0080; popfq\n"
+    "  mov 0x6a5b0000, %rax; mov 0x6a5b0008, %rcx; mov 0x6a5b0010, %rdx; mov 0x6a5b0018, %rbx\n"
+    "  mov 0x6a5b0020, %rsp; mov 0x6a5b0028, %rbp; mov 0x6a5b0030, %rsi; mov 0x6a5b0038, %rdi\n"
+    "  mov 0x6a5b0040, %r8; mov 0x6a5b0048, %r9; mov 0x6a5b0050, %r10; mov 0x6a5b0058, %r11\n"
+    "  mov 0x6a5b0060, %r12; mov 0x6a5b0068, %r13; mov 0x6a5b0070, %r14; mov 0x6a5b0078, %r15\n"
+    "  jmp *0x6a5b0088\n"
     "run_resume:\n"
     "  fninit\n"
     "  pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
