@@ -21,7 +21,7 @@ import { EPOLL_CTL_ADD, EPOLLET, EpollFile } from './epoll.ts';
 import type { FileHost } from './fs/file-host.ts';
 import { GATEWAY_ADDRESS, GUEST_ADDRESS, NetworkInterface } from './net.ts';
 import { type OpenFile, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP } from './open-file.ts';
-import { MSG_PEEK, type Received, type SavedSocket, SHUT_RD, SHUT_WR, type Socket } from './socket.ts';
+import { MSG_PEEK, type Received, SHUT_RD, SHUT_WR } from './socket.ts';
 import {
   AF_INET,
   AF_INET6,
@@ -44,6 +44,7 @@ import {
   TCP_INFO,
   TCP_NODELAY,
 } from './socket-options.ts';
+import { restoreSocket } from './socket-restore.ts';
 import { TcpSocket } from './tcp-socket.ts';
 import { UdpSocket } from './udp-socket.ts';
 import { type UnixHost, UnixNames, UnixSocket } from './unix-socket.ts';
@@ -145,11 +146,7 @@ class Host implements UnixHost {
     for (const [key, value] of parts) {
       if (!key.startsWith('file/')) continue;
       const id = Number(key.slice(5));
-      const state = value as SavedSocket;
-      let socket: Socket;
-      if (state.kind === 'tcp-socket') socket = TcpSocket.restore(other, id, state);
-      else if (state.kind === 'udp-socket') socket = UdpSocket.restore(other, id, state);
-      else socket = UnixSocket.restore(other, id, state);
+      const socket = restoreSocket(other, id, value)!;
       socket.references = this.files.get(id)!.references;
       other.files.set(id, socket);
       other.ledger.add(socket);

@@ -9,15 +9,21 @@ import type { Credentials } from '../socket.ts';
 import type { Syscall } from '../syscall.ts';
 import { type UnixHost, UnixNames } from '../unix-socket.ts';
 
+const SIGPIPE = 13;
+
 /** The kernel as sockets see it. */
 export interface SocketKernel extends UnixHost {
   readonly vfs: Vfs;
   monotonicUs(): number;
+  /** Sends a signal to a thread. */
+  raise(thread: Syscall['thread'], signo: number): void;
 }
 
 /** The process as the socket calls see it. */
 export interface SocketProcess {
+  /** The description behind a descriptor. */
   file(fd: number): OpenFile | undefined;
+  /** The lowest free descriptor for `file`, which gains a reference; -EMFILE. */
   install(file: OpenFile, cloexec: boolean): number;
   closeFd(fd: number): number;
   readonly pid: number;
@@ -58,7 +64,10 @@ export function credentialsOf(call: Syscall): Credentials {
   return { pid: processOf(call).pid, uid: 0, gid: 0 };
 }
 
-export function raiseSigpipe(_call: Syscall): void {}
+/** SIGPIPE to the calling thread (signal(7)): a write to a stream whose reader is gone. */
+export function raiseSigpipe(call: Syscall): void {
+  hostOf(call).raise(call.thread, SIGPIPE);
+}
 
 /** Makes the socket file of a name; its key by UnixNames, or -errno. */
 export function bindSocketFile(call: Syscall, name: Uint8Array): string | number {

@@ -5,6 +5,7 @@ import { Ledger, type Part } from '../../checkpoint/ledger.ts';
 import { AddressSpace } from '../../lvm/address-space.ts';
 import { PROT_READ, PROT_WRITE } from '../../lvm/layout.ts';
 import { EAGAIN, EBADF, EFAULT, EINPROGRESS, EINTR, ENOTSOCK, EPIPE } from '../abi/errno.ts';
+import { Vfs } from '../fs/vfs.ts';
 import { NetworkInterface } from '../net.ts';
 import { OpenFile, type Stat } from '../open-file.ts';
 import { MSG_DONTWAIT, MSG_NOSIGNAL, MSG_TRUNC, MSG_WAITALL } from '../socket.ts';
@@ -34,6 +35,11 @@ class Fake {
   readonly fds: (OpenFile | undefined)[] = [];
   readonly space = new AddressSpace(1);
   readonly network: NetworkInterface;
+  readonly vfs = Vfs.create({
+    ledger: this.ledger,
+    lvm: { lookup: () => null, read: () => new Uint8Array(0) },
+    realtimeUs: () => 0,
+  });
   readonly pid = 7;
   now = 1_000_000;
   nextId = 1;
@@ -101,6 +107,7 @@ class Fake {
     const kernel = this;
     const process = {
       pid: this.pid,
+      fs: { root: this.vfs.root, cwd: this.vfs.root, umask: 0o022 },
       file: (fd: number) => this.fds[fd],
       install: (file: OpenFile) => this.install(file),
       closeFd: (fd: number) => this.closeFd(fd),
@@ -326,6 +333,29 @@ test('a datagram that does not fit is cut', () => {
   expect(k.int(2048 + 48)).toBe(MSG_TRUNC);
 });
 
+test('a socket file: bound, connected to, in use, gone', () => {
+  const address = (path: string): [number, number] => {
+    const bytes = formatAddress({ family: 'unix', name: Buffer.from(path) }, AF_UNIX);
+    return [k.put(0, bytes), bytes.length];
+  };
+  const server = k.call(calls.sysSocket, AF_UNIX, SOCK_STREAM, 0) as number;
+  expect(k.call(calls.sysBind, server, ...address('/control'))).toBe(0);
+  expect(k.call(calls.sysListen, server, 5)).toBe(0);
+  const other = k.call(calls.sysSocket, AF_UNIX, SOCK_STREAM, 0) as number;
+  expect(k.call(calls.sysBind, other, ...address('/control'))).toBe(-98);
+  expect(k.call(calls.sysConnect, other, ...address('/nothing'))).toBe(-2);
+  expect(k.call(calls.sysConnect, other, ...address('/control'))).toBe(0);
+  expect(k.call(calls.sysGetpeername, other, MEMORY + 128, k.putInt(60, 100))).toBe(0);
+  expect([k.int(60), k.text(130, 9)]).toEqual([11, '/control\0']);
+  const accepted = k.call(calls.sysAccept4, server, 0, 0, SOCK_NONBLOCK) as number;
+  expect(accepted).toBeGreaterThan(0);
+  expect(k.call(calls.sysSendto, other, k.put(64, 'hi'), 2, 0, 0, 0)).toBe(2);
+  expect(k.call(calls.sysRecvfrom, accepted, MEMORY + 4096, 10, 0, 0, 0)).toBe(2);
+  k.closeFd(server);
+  const late = k.call(calls.sysSocket, AF_UNIX, SOCK_STREAM, 0) as number;
+  expect(k.call(calls.sysConnect, late, ...address('/control'))).toBe(-111);
+});
+
 test('errors', () => {
   expect(k.call(calls.sysSocket, 16, SOCK_DGRAM, 0)).toBe(-97);
   expect(k.call(calls.sysListen, 9, 1)).toBe(-EBADF);
@@ -337,4 +367,7 @@ test('errors', () => {
   expect(k.call(calls.sysSendto, a, 0x100, 5, 0, 0, 0)).toBe(-EFAULT);
   k.closeFd(b);
   expect(k.call(calls.sysSendto, a, k.put(64, 'x'), 1, MSG_NOSIGNAL, 0, 0)).toBe(-EPIPE);
+  expect(k.signals).toBe(0);
+  expect(k.call(calls.sysSendto, a, k.put(64, 'x'), 1, 0, 0, 0)).toBe(-EPIPE);
+  expect(k.signals).toBe(1);
 });
