@@ -42,6 +42,9 @@ function real(act: () => Outcome): Outcome {
   }
 }
 
+/** A call that gives nothing gives 0. */
+const done = (_nothing: unknown): number => 0;
+
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 
 class Pair {
@@ -112,14 +115,14 @@ class Pair {
         this.both(
           `mkdir ${path}`,
           () => vfs.mkdir(ctx, at, path, 0o777),
-          (p) => (fs.mkdirSync(p(path)), 0),
+          (p) => done(fs.mkdirSync(p(path))),
         );
         return;
       case 1:
         this.both(
           `rmdir ${path}`,
           () => vfs.rmdir(ctx, at, path),
-          (p) => (fs.rmdirSync(p(path)), 0),
+          (p) => done(fs.rmdirSync(p(path))),
         );
         return;
       case 2:
@@ -127,14 +130,14 @@ class Pair {
         this.both(
           `unlink ${path}`,
           () => vfs.unlink(ctx, at, path),
-          (p) => (fs.unlinkSync(p(path)), 0),
+          (p) => done(fs.unlinkSync(p(path))),
         );
         return;
       case 4:
       case 5: {
         const to = this.path();
         const op = () => vfs.rename(ctx, at, path, at, to, 0);
-        this.both(`rename ${path} ${to}`, op, (p) => (fs.renameSync(p(path), p(to)), 0));
+        this.both(`rename ${path} ${to}`, op, (p) => done(fs.renameSync(p(path), p(to))));
         return;
       }
       case 6: {
@@ -143,7 +146,7 @@ class Pair {
           const node = vfs.lookup(ctx, at, path, false);
           return typeof node === 'number' ? node : vfs.link(ctx, node, at, to);
         };
-        this.both(`link ${path} ${to}`, op, (p) => (fs.linkSync(p(path), p(to)), 0));
+        this.both(`link ${path} ${to}`, op, (p) => done(fs.linkSync(p(path), p(to))));
         return;
       }
       case 7: {
@@ -151,7 +154,7 @@ class Pair {
         this.both(
           `symlink ${target} ${path}`,
           () => vfs.symlink(ctx, at, path, target),
-          (p) => (fs.symlinkSync(target, p(path)), 0),
+          (p) => done(fs.symlinkSync(target, p(path))),
         );
         return;
       }
@@ -271,7 +274,7 @@ class Pair {
         this.both(
           `ftruncate ${fd} ${offset}`,
           () => file.truncate(offset),
-          () => (fs.ftruncateSync(fd, offset), 0),
+          () => done(fs.ftruncateSync(fd, offset)),
         );
         return;
       case 5:

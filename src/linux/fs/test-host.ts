@@ -90,6 +90,8 @@ export class TestHost implements OpenHost {
   readonly files = new Map<number, OpenFile>();
   readonly timers = new Set<TimerFile>();
   nowUs = 5_000_000;
+  /** Tests that use descriptors put 0: installing one counts. */
+  initialReferences = 1;
   #nextFile = 1;
 
   private constructor(image: ImageSource) {
@@ -139,7 +141,7 @@ export class TestHost implements OpenHost {
     const file = make(this.#nextFile++);
     this.files.set(file.id, file);
     this.ledger.add(file);
-    file.references = 1;
+    file.references = this.initialReferences;
     return file;
   }
 
@@ -148,6 +150,10 @@ export class TestHost implements OpenHost {
     this.files.delete(file.id);
     this.ledger.remove(file);
     file.close();
+  }
+
+  release(file: OpenFile): void {
+    this.close(file);
   }
 
   file(id: number): OpenFile | undefined {
