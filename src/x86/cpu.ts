@@ -11,10 +11,10 @@
 
 import type { AddressSpace } from '../lvm/address-space.ts';
 import type { CpuEnvironment, CpuExit, VirtualCpu } from '../lvm/cpu.ts';
-import { REGISTER_FILE, USER_END } from '../lvm/layout.ts';
+import { PAGE_SIZE, REGISTER_FILE, STATE_CODE, USER_END } from '../lvm/layout.ts';
 import { canonicalFlags } from './flags.ts';
 import { jumpCacheEntry, moduleFrame } from './module.ts';
-import { discover, fetch, isFailure, REGION_LIMIT, type Region } from './region.ts';
+import { discover, discoverBlock, exitsOf, fetch, isFailure, REGION_LIMIT, type Region } from './region.ts';
 import {
   type Context,
   EXIT_FAULT,
@@ -32,6 +32,11 @@ import {
 import { type Machine, runHelper } from './support.ts';
 import { EXIT_FETCH, EXIT_RESUME, isImplemented, translate } from './translate.ts';
 
+/** Instructions of a careful block. */
+const CAREFUL_LIMIT = 32;
+/** Regions of a module, and instructions after which no more are added: a module costs 26 KB and two mappings. */
+const BATCH_REGIONS = 12;
+const BATCH_INSTRUCTIONS = 1000;
 /** More than any path without a budget check. */
 const SLACK = REGION_LIMIT + 64;
 /** Page-fault error code (SDM vol. 3, 4.7): protection violation, write, user mode, instruction fetch. */
@@ -48,6 +53,21 @@ interface Entry {
   readonly pages: readonly number[];
 }
 
+interface Member {
+  readonly region: Region;
+  readonly key: string;
+}
+
+interface Compiled {
+  readonly module: WebAssembly.Module;
+  readonly members: readonly Member[];
+}
+
+interface CarefulCode {
+  readonly run: RegionFunction;
+  readonly pages: readonly number[];
+}
+
 interface SpaceState extends Machine {
   readonly u32: Uint32Array;
   readonly table: WebAssembly.Table;
@@ -55,13 +75,16 @@ interface SpaceState extends Machine {
   readonly slots: Map<number, Entry>;
   /** The functions in the table, for calls from JavaScript. */
   readonly functions: (RegionFunction | null)[];
-  readonly careful: Map<number, { readonly run: RegionFunction; readonly pages: readonly number[] }>;
+  readonly careful: Map<number, CarefulCode>;
+  readonly single: Map<number, CarefulCode>;
+  /** The careful code that runs has one instruction: it may drop translated code. */
+  inSingle: boolean;
+  /** The next instruction must be run by itself. */
+  alone: boolean;
   readonly byPage: Map<number, Set<Entry>>;
   readonly freeSlots: number[];
   translated: number[];
   loaded: Context | null;
-  /** Translated code was dropped while some of it may be on the wasm stack. */
-  dropped: boolean;
 }
 
 export class TranslatingCpu implements VirtualCpu {
@@ -70,7 +93,9 @@ export class TranslatingCpu implements VirtualCpu {
   readonly unimplemented = new Map<string, number>();
   readonly #environment: CpuEnvironment;
   readonly #spaces = new Map<AddressSpace, SpaceState>();
+  /** Careful code by content; regions by content, with the others of their module. */
   readonly #modules = new Map<string, WebAssembly.Module>();
+  readonly #regions = new Map<string, Compiled>();
 
   constructor(environment: CpuEnvironment) {
     this.#environment = environment;
@@ -93,14 +118,14 @@ export class TranslatingCpu implements VirtualCpu {
   #loop(state: SpaceState, tail: number): CpuExit {
     for (;;) {
       if (this.#getBudget(state) <= -tail) return { kind: 'budget' };
-      const careful = tail > 0 && this.#getBudget(state) <= 0;
+      const single = state.alone || (tail > 0 && this.#getBudget(state) <= 0);
+      state.alone = false;
       const high = state.u32[(OFF_RIP >> 2) + 1]!;
       let rip = state.u32[OFF_RIP >> 2]!;
       if (high !== 0 || rip >= USER_END || rip === 0) return this.#fetchFault(state);
-      if (careful) {
-        rip = this.#careful(state, rip);
+      if (single) {
+        rip = this.#careful(state, rip, true);
       } else {
-        state.dropped = false;
         do {
           const slot = this.#resolve(state, rip);
           rip = slot === 0 ? this.#unfetchable(state) : state.functions[slot]!(0, rip);
@@ -209,11 +234,13 @@ export class TranslatingCpu implements VirtualCpu {
       slots: new Map(),
       functions: [null],
       careful: new Map(),
+      single: new Map(),
+      inSingle: false,
+      alone: false,
       byPage: new Map(),
       freeSlots: [],
       translated: [],
       loaded: null,
-      dropped: false,
     };
     state = created;
     this.#spaces.set(space, created);
@@ -259,8 +286,59 @@ export class TranslatingCpu implements VirtualCpu {
     return entry.slot;
   }
 
+  /** Translates a region and regions that it calls, in one module; returns its entry. */
   #install(state: SpaceState, region: Region): Entry {
-    const run = this.#instantiate(state, region, false);
+    let compiled = this.#regions.get(contentKey(state.space, region));
+    if (compiled === undefined) {
+      compiled = this.#compile(this.#batch(state, region));
+    }
+    const exports = new WebAssembly.Instance(compiled.module, state.imports).exports;
+    compiled.members.forEach((member, i) => {
+      if (state.slots.has(member.region.entry)) return;
+      // Another space may have other bytes where the module's other regions were.
+      if (member.region !== region && !this.#matches(state.space, member)) return;
+      this.#place(state, member.region, exports[`f${i}`] as RegionFunction);
+    });
+    return state.slots.get(region.entry)!;
+  }
+
+  #matches(space: AddressSpace, member: Member): boolean {
+    for (const page of member.region.pages) if (!space.isExecutable(page * PAGE_SIZE)) return false;
+    return contentKey(space, member.region) === member.key;
+  }
+
+  /** The region and those not yet translated that it goes to, breadth first. */
+  #batch(state: SpaceState, first: Region): Member[] {
+    const members: Member[] = [];
+    const seen = new Set<number>([first.entry]);
+    const queue = [first];
+    let instructions = 0;
+    for (let i = 0; i < queue.length && i < BATCH_REGIONS && instructions < BATCH_INSTRUCTIONS; i++) {
+      const region = queue[i]!;
+      members.push({ region, key: contentKey(state.space, region) });
+      for (const block of region.blocks) instructions += block.insns.length;
+      for (const target of exitsOf(region)) {
+        if (queue.length >= BATCH_REGIONS) break;
+        if (seen.has(target) || state.slots.has(target)) continue;
+        seen.add(target);
+        const next = discover(state.space, target);
+        if (next.blocks.length > 0) queue.push(next);
+      }
+    }
+    return members;
+  }
+
+  #compile(members: readonly Member[]): Compiled {
+    const frame = moduleFrame();
+    members.forEach((member, i) => {
+      frame.module.exportFunc(`f${i}`, translate(frame, member.region, false));
+    });
+    const compiled = { module: new WebAssembly.Module(frame.module.build()), members };
+    for (const member of members) if (!this.#regions.has(member.key)) this.#regions.set(member.key, compiled);
+    return compiled;
+  }
+
+  #place(state: SpaceState, region: Region, run: RegionFunction): void {
     let slot = state.freeSlots.pop();
     if (slot === undefined) {
       slot = state.functions.length;
@@ -274,7 +352,6 @@ export class TranslatingCpu implements VirtualCpu {
     state.translated.push(region.entry);
     this.#watch(state, region.pages);
     for (const page of region.pages) state.byPage.get(page)!.add(entry);
-    return entry;
   }
 
   #watch(state: SpaceState, pages: readonly number[]): void {
@@ -284,42 +361,39 @@ export class TranslatingCpu implements VirtualCpu {
     }
   }
 
-  #instantiate(state: SpaceState, region: Region, careful: boolean): RegionFunction {
-    const key = contentKey(state.space, region, careful);
+  #instantiateCareful(state: SpaceState, region: Region): RegionFunction {
+    const key = contentKey(state.space, region);
     let module = this.#modules.get(key);
     if (module === undefined) {
       const frame = moduleFrame();
-      frame.module.exportFunc('f', translate(frame, region, careful));
+      frame.module.exportFunc('f', translate(frame, region, true));
       module = new WebAssembly.Module(frame.module.build());
       this.#modules.set(key, module);
     }
     return new WebAssembly.Instance(module, state.imports).exports.f as RegionFunction;
   }
 
-  /** Runs one instruction (one iteration of a REP instruction) and counts it. Returns the next rip or 0. */
-  #careful(state: SpaceState, rip: number): number {
-    let code = state.careful.get(rip);
+  /**
+   * Runs careful code from rip: one instruction (one iteration of a REP instruction) or to the end of the basic block.
+   * Returns the next rip or 0.
+   */
+  #careful(state: SpaceState, rip: number, single: boolean): number {
+    const cache = single ? state.single : state.careful;
+    let code = cache.get(rip);
     if (code === undefined) {
-      const region = discover(state.space, rip, 1);
+      const region = discoverBlock(state.space, rip, single ? 1 : CAREFUL_LIMIT);
       if (region.blocks.length === 0) return this.#unfetchable(state);
-      code = { run: this.#instantiate(state, region, true), pages: region.pages };
-      state.careful.set(rip, code);
+      code = { run: this.#instantiateCareful(state, region), pages: region.pages };
+      cache.set(rip, code);
       this.#watch(state, region.pages);
     }
-    const next = code.run(0, rip);
-    if (next !== 0 || state.u32[OFF_EXIT >> 2] !== EXIT_FAULT) this.#setBudget(state, this.#getBudget(state) - 1);
-    return next;
+    state.inSingle = single;
+    return code.run(0, rip);
   }
 
   /** Import: the instruction at rip failed a check in normal code. */
   #slow(state: SpaceState): number {
-    const next = this.#careful(state, state.u32[OFF_RIP >> 2]!);
-    if (next !== 0 && state.dropped) {
-      // Regions on the wasm stack may be stale: leave all of them.
-      state.u32[OFF_EXIT >> 2] = EXIT_RESUME;
-      return 0;
-    }
-    return next;
+    return this.#careful(state, state.u32[OFF_RIP >> 2]!, false);
   }
 
   /** Import: makes an access possible or raises #PF. `access`: size | write << 16; the address is in OFF_EXIT_ADDRESS. */
@@ -332,6 +406,12 @@ export class TranslatingCpu implements VirtualCpu {
       failed = full;
     } else {
       const address = Number(full);
+      if (!state.inSingle && write && this.#touchesCode(state, address, size)) {
+        // Regions on the wasm stack and the rest of this block may become stale: leave all of them before the store.
+        state.alone = true;
+        state.u32[OFF_EXIT >> 2] = EXIT_RESUME;
+        return 1;
+      }
       const first = state.space.resolve(address, size, write);
       if (first === -1) return 0;
       failed = BigInt(first);
@@ -352,15 +432,21 @@ export class TranslatingCpu implements VirtualCpu {
     return 1;
   }
 
+  #touchesCode(state: SpaceState, address: number, size: number): boolean {
+    const pages = state.space.state;
+    return ((pages[address >>> 12]! | pages[(address + size - 1) >>> 12]!) & STATE_CODE) !== 0;
+  }
+
   #dropPages(state: SpaceState, first: number, count: number): void {
-    state.dropped = true;
     for (const [page, entries] of [...state.byPage]) {
       if (page < first || page >= first + count) continue;
       for (const entry of entries) this.#dropEntry(state, entry);
       state.byPage.delete(page);
     }
-    for (const [rip, code] of [...state.careful]) {
-      if (code.pages.some((page) => page >= first && page < first + count)) state.careful.delete(rip);
+    for (const cache of [state.careful, state.single]) {
+      for (const [rip, code] of [...cache]) {
+        if (code.pages.some((page) => page >= first && page < first + count)) cache.delete(rip);
+      }
     }
   }
 
@@ -407,8 +493,8 @@ export class TranslatingCpu implements VirtualCpu {
 }
 
 /** The region's bytes and addresses: two spaces with the same get the same module. */
-function contentKey(space: AddressSpace, region: Region, careful: boolean): string {
-  let key = `${careful ? 'c' : 'n'}${region.entry.toString(16)}`;
+function contentKey(space: AddressSpace, region: Region): string {
+  let key = region.entry.toString(16);
   for (const block of region.blocks) {
     key += `:${block.start.toString(16)}=`;
     for (let at = block.start; at < block.end; at++) key += String.fromCharCode(space.u8[at]!);

@@ -150,7 +150,7 @@ function lower(ctx: LoweringContext, insn: Instruction): void {
     stopOnCompare();
     ctx.getReg(RCX, insn.addressSize);
     code.i64Eqz().brIfTo(done);
-    ctx.exit(EXIT_KIND_RETURN, insn.rip, 0);
+    ctx.exit(EXIT_KIND_RETURN, insn.rip, ctx.remaining - 1);
     code.end();
     ctx.flagOpKnown = -1;
     return;

@@ -70,7 +70,7 @@ export function sizeMask(size: number): bigint {
 
 export class LoweringContext {
   readonly code: Code;
-  /** One instruction, checks repaired in place. */
+  /** One basic block, checks repaired in place, no control flow inside. */
   readonly careful: boolean;
   readonly usage: Usage;
   /** The instruction being lowered, and how many of its block's instructions, itself included, are not executed. */
@@ -490,7 +490,7 @@ export class LoweringContext {
   /** As `exit`, the address already being in the local `next`. */
   exitDynamic(kind: number, remaining: number): void {
     const code = this.code;
-    if (remaining > 0 && !this.careful) {
+    if (remaining > 0) {
       code.localGet(this.budget).i64Const(remaining).i64Add().localSet(this.budget);
     }
     code.i32Const(kind).localSet(this.exitKind);
@@ -558,7 +558,7 @@ export class LoweringContext {
     code.i32Const(REGISTER_FILE).localGet(this.flagResult).i64Store(OFF_FLAG_RESULT);
     code.i32Const(REGISTER_FILE).localGet(this.flagA).i64Store(OFF_FLAG_A);
     code.i32Const(REGISTER_FILE).localGet(this.flagB).i64Store(OFF_FLAG_B);
-    if (!this.careful) code.i32Const(REGISTER_FILE).localGet(this.budget).i64Store(OFF_BUDGET);
+    code.i32Const(REGISTER_FILE).localGet(this.budget).i64Store(OFF_BUDGET);
   }
 
   /** Loads what the region uses from the register file. */
@@ -582,7 +582,7 @@ export class LoweringContext {
     code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_RESULT).localSet(this.flagResult);
     code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_A).localSet(this.flagA);
     code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_B).localSet(this.flagB);
-    if (!this.careful) code.i32Const(REGISTER_FILE).i64Load(OFF_BUDGET).localSet(this.budget);
+    code.i32Const(REGISTER_FILE).i64Load(OFF_BUDGET).localSet(this.budget);
   }
 }
 

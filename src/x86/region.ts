@@ -34,6 +34,17 @@ export type FetchFailure =
   /** #PF with the fetch bit at `address` */
   { readonly kind: 'fetch'; readonly address: number } | { readonly kind: 'undefined' } | { readonly kind: 'too-long' };
 
+/** Addresses outside the region to which it transfers control directly: its calls and far jumps, in order. */
+export function exitsOf(region: Region): number[] {
+  const exits = new Set<number>();
+  for (const block of region.blocks) {
+    const last = block.insns.at(-1)!;
+    const target = last.operands[0];
+    if (target?.kind === 'target' && !region.index.has(target.address)) exits.add(target.address);
+  }
+  return [...exits];
+}
+
 /** Decodes the instruction at `rip` if it can be fetched. */
 export function fetch(space: AddressSpace, rip: number): Instruction | FetchFailure {
   if (rip >= USER_END || !space.isExecutable(rip)) return { kind: 'fetch', address: rip };
@@ -49,7 +60,29 @@ export function isFailure(result: Instruction | FetchFailure): result is FetchFa
   return 'kind' in result;
 }
 
-/** Finds the region of `entry`; with `limit` 1 only that instruction. */
+/** At most `limit` instructions from `entry` on, up to the first that may not go on to the next one. */
+export function discoverBlock(space: AddressSpace, entry: number, limit: number): Region {
+  const insns: Instruction[] = [];
+  const pages = new Set<number>();
+  let rip = entry;
+  let failure: FetchFailure | null = null;
+  while (insns.length < limit) {
+    const insn = fetch(space, rip);
+    if (isFailure(insn)) {
+      if (rip === entry) failure = insn;
+      break;
+    }
+    insns.push(insn);
+    pages.add(rip >>> PAGE_SHIFT);
+    rip += insn.length;
+    pages.add((rip - 1) >>> PAGE_SHIFT);
+    if (insn.flow !== 'next') break;
+  }
+  const blocks = insns.length === 0 ? [] : [{ start: entry, insns, end: rip }];
+  return { entry, blocks, index: new Map(), pages: [...pages].sort((a, b) => a - b), failure };
+}
+
+/** Finds the region of `entry`. */
 export function discover(space: AddressSpace, entry: number, limit = REGION_LIMIT): Region {
   const insns = new Map<number, Instruction>();
   const leaders = new Set<number>([entry]);

@@ -52,7 +52,7 @@ export function isImplemented(insn: Instruction): boolean {
   return insn.flow !== 'next' || loweringOf(insn.op) !== undefined;
 }
 
-/** Adds the region's function to the module; returns its index. */
+/** Adds the region's function to the module; returns its index. A careful region has one block. */
 export function translate(frame: ModuleFrame, region: Region, careful: boolean): number {
   const usage: Usage = { gprUsed: 0, gprWritten: 0, xmmUsed: 0, xmmWritten: 0 };
   new RegionTranslator(new Code(0, 2), usage, region, careful, frame.regionType).run();
@@ -211,10 +211,8 @@ class RegionTranslator {
     const count = block.insns.length;
     ctx.flagOpKnown = -1;
     ctx.ended = false;
-    if (!ctx.careful) {
-      if (node === 0 || this.#structure.isLoop[node]) this.#budgetCheck(block.start);
-      code.localGet(ctx.budget).i64Const(count).i64Sub().localSet(ctx.budget);
-    }
+    if (!ctx.careful && (node === 0 || this.#structure.isLoop[node])) this.#budgetCheck(block.start);
+    code.localGet(ctx.budget).i64Const(count).i64Sub().localSet(ctx.budget);
     for (let i = 0; i < count; i++) {
       const insn = block.insns[i]!;
       ctx.begin(insn);

@@ -1,0 +1,215 @@
+/** The translating CPU on hand-assembled programs, and on programs of the host's gcc against the host itself. */
+
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { AddressSpace } from '../lvm/address-space.ts';
+import { TranslatingCpu } from './cpu.ts';
+import { canonicalFlags, rflags } from './flags.ts';
+import { Context, RAX, RBX, RCX, RDI, RDX, RSI, RSP, VECTOR_DE, VECTOR_PF, VECTOR_UD } from './state.ts';
+
+const CODE = 0x40_0000;
+const DATA = 0x50_0000;
+const STACK = 0x70_0000;
+
+function machine(hex: string, codeProt = 5) {
+  const space = new AddressSpace(1);
+  space.map(CODE, 0x2000, codeProt);
+  space.map(DATA, 0x3000, 3);
+  space.map(STACK, 0x1000, 3);
+  space.poke(
+    CODE,
+    Uint8Array.from(hex.replaceAll(/\s/g, '').match(/../g)!, (b) => Number.parseInt(b, 16)),
+  );
+  const context = new Context();
+  context.rip = CODE;
+  context.setNumber(RSP, STACK + 0x1000);
+  const cpu = new TranslatingCpu({ readTsc: () => 0x1_2345_6789n });
+  return { space, context, cpu };
+}
+
+describe('hand-assembled', () => {
+  it('counts exactly and stops at a system call', () => {
+    // mov eax, 5; mov ecx, 3; L: add eax, ecx; dec ecx; jnz L; syscall
+    const { space, context, cpu } = machine('b805000000 b903000000 01c8 ffc9 75fa 0f05');
+    expect(cpu.run(space, context, 1000, false)).toEqual({ kind: 'syscall' });
+    expect(context.get(RAX)).toBe(11n);
+    expect(cpu.retired).toBe(2 + 9 + 1);
+    expect(context.get(RCX)).toBe(BigInt(CODE + 18));
+    expect(context.rip).toBe(CODE + 18);
+  });
+
+  it('leaves registers as of the faulting instruction', () => {
+    // mov ebx, 7; mov eax, [0x1234]; inc ebx
+    const { space, context, cpu } = machine('bb07000000 8b042534120000 ffc3');
+    expect(cpu.run(space, context, 1000, false)).toEqual({
+      kind: 'fault',
+      vector: VECTOR_PF,
+      address: 0x1234n,
+      error: 4,
+    });
+    expect(context.rip).toBe(CODE + 5);
+    expect(context.get(RBX)).toBe(7n);
+    expect(cpu.retired).toBe(1);
+  });
+
+  it('tells a write to a read-only page from one to nothing, and a fetch', () => {
+    const { space, context, cpu } = machine('c6042500004000 01');
+    expect(cpu.run(space, context, 10, false)).toMatchObject({ vector: VECTOR_PF, address: BigInt(CODE), error: 7 });
+    context.rip = DATA;
+    expect(cpu.run(space, context, 10, false)).toMatchObject({ vector: VECTOR_PF, address: BigInt(DATA), error: 0x15 });
+    context.rip = 0x60_0000;
+    expect(cpu.run(space, context, 10, true)).toMatchObject({ vector: VECTOR_PF, address: 0x60_0000n, error: 0x14 });
+    expect(cpu.retired).toBe(0);
+  });
+
+  it('raises #DE and #UD', () => {
+    const de = machine('31c0 31d2 31db f7f3');
+    expect(de.cpu.run(de.space, de.context, 10, false)).toMatchObject({ vector: VECTOR_DE });
+    expect(de.context.rip).toBe(CODE + 6);
+    const ud = machine('90 0f0b');
+    expect(ud.cpu.run(ud.space, ud.context, 10, false)).toMatchObject({ vector: VECTOR_UD });
+    expect(ud.context.rip).toBe(CODE + 1);
+  });
+
+  it('runs code that it has just written', () => {
+    // mov byte [rip+1], 9 (the immediate of the next instruction); mov eax, 1; syscall
+    const { space, context, cpu } = machine('c6050100000009 b801000000 0f05', 7);
+    expect(cpu.run(space, context, 100, false)).toEqual({ kind: 'syscall' });
+    expect(context.get(RAX)).toBe(9n);
+    expect(cpu.retired).toBe(3);
+    // Again, with the code translated and the byte changed from outside.
+    context.rip = CODE + 7;
+    space.poke(CODE + 8, Uint8Array.of(77));
+    expect(cpu.run(space, context, 100, false)).toEqual({ kind: 'syscall' });
+    expect(context.get(RAX)).toBe(77n);
+  });
+
+  it('interrupts REP MOVS at an exact iteration', () => {
+    // rep movsb; syscall
+    const { space, context, cpu } = machine('f3a4 0f05');
+    context.setNumber(RSI, DATA);
+    context.setNumber(RDI, DATA + 0x1100);
+    context.setNumber(RCX, 5000);
+    space.poke(
+      DATA,
+      Uint8Array.from({ length: 0x1100 }, (_, i) => i),
+    );
+    expect(cpu.run(space, context, 1234, true)).toEqual({ kind: 'budget' });
+    expect(cpu.retired).toBe(1234);
+    expect(context.get(RCX)).toBe(BigInt(5000 - 1234));
+    expect(context.get(RDI)).toBe(BigInt(DATA + 0x1100 + 1234));
+    expect(cpu.run(space, context, 1e6, false)).toEqual({ kind: 'syscall' });
+    expect(cpu.retired).toBe(5000 - 1234 + 1);
+  });
+
+  it('shares translations between spaces and goes on where it was loaded', () => {
+    const { space, context, cpu } = machine('48ffc0 ebfb');
+    cpu.run(space, context, 1001, true);
+    expect(context.get(RAX)).toBe(501n);
+    cpu.unload(space);
+    const other = space.fork(2);
+    cpu.run(other, context, 1000, true);
+    expect(context.get(RAX)).toBe(1001n);
+    expect(cpu.takeTranslated(space)).toContain(CODE);
+  });
+});
+
+const PROGRAM = `
+typedef unsigned long u64; typedef unsigned int u32; typedef unsigned char u8; typedef unsigned short u16;
+static long sys(long n, long a, long b, long c) { long r; __asm__ volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory"); return r; }
+static void hex(u64 v) { char s[17]; for (int i = 15; i >= 0; i--) { s[i] = "0123456789abcdef"[v & 15]; v >>= 4; } s[16] = '\\n'; sys(1, 1, (long)s, 17); }
+u8 sv[10000]; int arr[2000];
+__attribute__((noinline)) u64 fib(u64 n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
+__attribute__((noinline)) u64 deep(u64 n) { return n ? deep(n - 1) * 3 + n : 1; }
+__attribute__((noinline)) u32 sieve(void) { u32 c = 0; for (int i = 2; i < 10000; i++) if (!sv[i]) { c++; for (u64 j = (u64)i * i; j < 10000; j += i) sv[j] = 1; } return c; }
+__attribute__((noinline)) u64 sort(void) { u32 x = 12345; for (int i = 0; i < 2000; i++) { x = x * 1664525 + 1013904223; arr[i] = x >> 1; }
+  for (int g = 1000; g; g /= 2) for (int i = g; i < 2000; i++) { int t = arr[i], j = i; while (j >= g && arr[j - g] > t) { arr[j] = arr[j - g]; j -= g; } arr[j] = t; }
+  u64 h = 0; for (int i = 0; i < 2000; i++) h = h * 31 + arr[i]; return h; }
+__attribute__((noinline)) u64 misc(void) { u64 h = 0x1234567; for (int i = 1; i < 500; i++) { h = (h << 13 | h >> 51) * 0x9E3779B97F4A7C15ul; h ^= h >> 29; h += h / (i * 7 + 1); h ^= h % (u64)(i + 3);
+  long s = (long)h; h += s / (i + 1) - s % (-(long)i - 1); int w = (int)h; h ^= (u64)(w / (i | 1)) << 7; h += ((__int128)s * i) >> 64; h += ((unsigned __int128)h * i) >> 64;
+  u8 b = h >> 5; h += (u8)(b * 3) + (signed char)b; u16 q = h >> 9; q = (q << 3) | (q >> 13); h ^= q; h += __builtin_clzl(h | 1) + __builtin_ctzl(h | 2); h ^= __builtin_bswap64(h) ^ __builtin_bswap32((u32)h); } return h; }
+void _start(void) { __asm__ volatile("and $-16,%rsp"); hex(misc()); hex(fib(15)); hex(deep(1000)); hex(sieve()); hex(sort()); sys(60, 0, 0, 0); }
+`;
+
+function compile(): string | null {
+  const folder = mkdtempSync(join(tmpdir(), 'x86-'));
+  try {
+    writeFileSync(join(folder, 'p.c'), PROGRAM);
+    execFileSync(
+      'gcc',
+      '-O2 -static -nostdlib -fno-stack-protector -fcf-protection=none -mno-sse -fno-tree-vectorize -o p p.c'.split(
+        ' ',
+      ),
+      { cwd: folder, stdio: 'pipe' },
+    );
+    return folder;
+  } catch (error) {
+    console.log(`skipped: gcc for x86-64 is needed (${(error as Error).message.split('\n')[0]})`);
+    rmSync(folder, { recursive: true });
+    return null;
+  }
+}
+
+function load(elf: Buffer) {
+  const space = new AddressSpace(1);
+  for (let i = 0; i < elf.readUInt16LE(56); i++) {
+    const at = Number(elf.readBigUInt64LE(32)) + i * elf.readUInt16LE(54);
+    if (elf.readUInt32LE(at) !== 1) continue;
+    const flags = elf.readUInt32LE(at + 4);
+    const field = (o: number): number => Number(elf.readBigUInt64LE(at + o));
+    const start = field(16) & ~4095;
+    const end = (field(16) + field(40) + 4095) & ~4095;
+    space.map(start, end - start, (flags & 4 ? 1 : 0) | (flags & 2 ? 2 : 0) | (flags & 1 ? 4 : 0));
+    space.poke(field(16), elf.subarray(field(8), field(8) + field(32)));
+  }
+  space.map(STACK + 0x1000_0000, 0x10_0000, 3);
+  const context = new Context();
+  context.rip = Number(elf.readBigUInt64LE(24));
+  context.setNumber(RSP, STACK + 0x1000_0000 + 0xf_fff0);
+  return { space, context };
+}
+
+/** Runs to the end with the budgets that `next` gives; the output, all retired instructions, the last registers. */
+function runProgram(elf: Buffer, next: () => number, exact: boolean) {
+  const { space, context } = load(elf);
+  const cpu = new TranslatingCpu({ readTsc: () => 0n });
+  let output = '';
+  let retired = 0;
+  for (;;) {
+    const budget = next();
+    const exit = cpu.run(space, context, budget, exact);
+    retired += cpu.retired;
+    if (exit.kind === 'fault') throw new Error(`fault ${exit.vector} at ${context.rip.toString(16)}`);
+    if (exit.kind === 'budget') {
+      if (exact) expect(cpu.retired).toBe(budget);
+      continue;
+    }
+    if (context.getNumber(RAX) === 60) break;
+    output += Buffer.from(space.read(context.getNumber(RSI), context.getNumber(RDX))!).toString();
+    context.setNumber(RAX, context.getNumber(RDX));
+  }
+  canonicalFlags(context);
+  return { output, retired, flags: rflags(context), registers: Buffer.from(context.u8).toString('hex') };
+}
+
+describe('compiled programs', () => {
+  const folder = compile();
+  it.skipIf(folder === null)('agrees with the host, in one go and stopped at random counts', () => {
+    const elf = readFileSync(join(folder!, 'p'));
+    const native = execFileSync(join(folder!, 'p')).toString();
+    const whole = runProgram(elf, () => 1e9, false);
+    expect(whole.output).toBe(native);
+    let seed = 20240607;
+    console.log(`seed ${seed}`);
+    const random = (): number => {
+      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+      return seed >>> 8;
+    };
+    const stopped = runProgram(elf, () => (random() % 4 === 0 ? 1 + (random() % 7) : 1 + (random() % 20000)), true);
+    expect(stopped).toEqual(whole);
+    rmSync(folder!, { recursive: true });
+  });
+});
