@@ -57,3 +57,18 @@ test.skipIf(!NativeCpu.available)(
   },
   60_000,
 );
+
+test('instruction counts do not depend on how a run is sliced', () => {
+  const forms = FORMS.filter((form) => isComparable(form) && ['integer', 'string'].includes(form.area));
+  const generator = new Generator(new Random(SEED + 2), { forms, maxLength: 8 });
+  const guest = newGuestCpu();
+  for (let i = 0; i < 400; i++) {
+    const c = generator.case();
+    const whole = guest.run(c);
+    const retired = guest.retired;
+    const sliced = guest.run(c, 1 + (i % 7));
+    expect(guest.retired, Buffer.from(c.code).toString('hex')).toBe(retired);
+    expect(compareResults(c, whole, sliced, { sticky: true })).toEqual([]);
+  }
+  guest.close();
+}, 60_000);

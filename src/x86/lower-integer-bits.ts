@@ -294,6 +294,7 @@ function bitTest(op: 'bt' | 'bts' | 'btr' | 'btc', openPlace: OpenPlace, setCarr
       code.i64Const(size).i64Mul();
       ctx.address(base);
       code.i64Add();
+      if (base.addressSize === 4 && base.segment === 'none') ctx.truncate(4);
       const address = ctx.checkedAddress(size, op !== 'bt');
       ctx.loadAt(address, size);
       value = ctx.toTemp('i64');

@@ -168,6 +168,8 @@ export interface GenerateOptions {
   readonly maxLength: number;
 }
 
+type Code = Pick<CpuCase, 'code' | 'boundaries' | 'forms'>;
+
 export class Generator {
   readonly #random: Random;
   readonly #options: GenerateOptions;
@@ -228,36 +230,121 @@ export class Generator {
     const window = new Uint8Array(view.buffer);
     if (random.oneIn(4)) for (let i = 64; i < 512; i++) window[i] = window[i % 64]!;
 
+    const flags = random.u32() & (ARITHMETIC_FLAGS | (random.oneIn(4) ? DF : 0));
+    const state = { gpr, rflags: flags, fx: this.#fx(), window };
+    if (length > 1 && random.oneIn(2)) return { ...state, ...this.#program(gpr, pointers, length * 2) };
+    return { ...state, ...this.#sequence(form, gpr, window, [base, base2, index], length) };
+  }
+
+  /** An instruction of the form, with its bytes, or null where none was found that may stand here. */
+  #draft(form: Form, pointers: readonly number[], offset: number, undefinedFlags: number, alone: boolean) {
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const draft = this.#encode(form, pointers as [number, number, number]);
+      const bytes = Uint8Array.from([...draft, 0x0f, 0x0b]);
+      const decoded = decode(bytes, 0, CODE + offset);
+      if (isDecodeError(decoded) || decoded.form !== form.id || decoded.length !== draft.length) continue;
+      if (this.#allowed(decoded, pointers, undefinedFlags, !alone)) return { draft, decoded };
+    }
+    return null;
+  }
+
+  /** Straight-line code; a branch jumps over an UD2. */
+  #sequence(form: Form, gpr: BigUint64Array, window: Uint8Array, pointers: readonly number[], length: number): Code {
     const code: number[] = [];
     const forms: number[] = [];
     const boundaries: [number, number][] = [];
     let undefinedFlags = 0;
-    for (let n = 0; n < length; n++) {
-      const next = n === 0 ? form : random.pick(this.#options.forms);
-      for (let attempt = 0; attempt < 20; attempt++) {
-        const draft = this.#encode(next, [base, base2, index]);
-        const bytes = Uint8Array.from([...draft, 0x0f, 0x0b]);
-        const decoded = decode(bytes, 0, CODE + code.length);
-        if (isDecodeError(decoded) || decoded.form !== next.id || decoded.length !== draft.length) continue;
-        if (!this.#allowed(decoded, [base, base2, index], undefinedFlags, length > 1)) continue;
+    for (let n = 0; n < length && code.length < CODE_SIZE - 40; n++) {
+      const next = n === 0 ? form : this.#random.pick(this.#options.forms);
+      const made = this.#draft(next, pointers, code.length, undefinedFlags, length === 1);
+      if (made === null) continue;
+      boundaries.push([code.length, undefinedFlags]);
+      code.push(...made.draft);
+      if (made.decoded.operands[0]?.kind === 'target') {
         boundaries.push([code.length, undefinedFlags]);
-        code.push(...draft);
-        if (decoded.operands[0]?.kind === 'target') {
-          boundaries.push([code.length, undefinedFlags]);
-          code.push(0x0f, 0x0b);
-        }
-        forms.push(next.id);
-        undefinedFlags = this.#undefinedAfter(decoded, undefinedFlags);
-        // An indirect branch that goes somewhere: to the end of the code.
-        if (n === length - 1) this.#aim(decoded, gpr, window, CODE + code.length);
-        break;
+        code.push(0x0f, 0x0b);
       }
-      if (code.length > CODE_SIZE - 40) break;
+      forms.push(next.id);
+      undefinedFlags = this.#undefinedAfter(made.decoded, undefinedFlags);
+      // An indirect branch that goes somewhere: to the end of the code.
+      if (n === length - 1) this.#aim(made.decoded, gpr, window, CODE + code.length);
     }
     boundaries.push([code.length, undefinedFlags]);
     code.push(0x0f, 0x0b);
-    const rflags = random.u32() & (ARITHMETIC_FLAGS | (random.oneIn(4) ? DF : 0));
-    return { gpr, rflags, fx: this.#fx(), code: Uint8Array.from(code), window, boundaries, forms };
+    return { code: Uint8Array.from(code), boundaries, forms };
+  }
+
+  /**
+   * Code with branches forwards and backwards, calls and a function. A comparison stands behind every instruction that
+   * leaves flags undefined, so that they are defined whichever way control comes.
+   */
+  #program(gpr: BigUint64Array, pointers: readonly number[], length: number): Code {
+    const random = this.#random;
+    const counter = random.pick([3, 5, 8, 9, 10, 11, 12, 13, 14, 15].filter((r) => !pointers.includes(r)));
+    gpr[counter] = BigInt(1 + random.below(8));
+    const reserved = [...pointers, counter];
+    const code: number[] = [];
+    const forms: number[] = [];
+    const boundaries: [number, number][] = [];
+    /** Places of 32-bit displacements to be filled with the offset of a later boundary. */
+    const open: number[] = [];
+    const calls: number[] = [];
+    const straight = this.#options.forms.filter((f) => f.flow === 'next' && f.area !== 'privileged');
+    if (straight.length === 0) straight.push(...this.#options.forms);
+    const fill = (place: number, target: number) => {
+      const disp = target - place - 4;
+      for (let i = 0; i < 4; i++) code[place + i] = (disp >> (8 * i)) & 255;
+    };
+    const instructions = (count: number) => {
+      for (let n = 0; n < count && code.length < CODE_SIZE - 60; n++) {
+        const form = random.pick(straight);
+        const made = this.#draft(form, reserved, code.length, 0, false);
+        if (made === null) continue;
+        boundaries.push([code.length, 0]);
+        code.push(...made.draft);
+        forms.push(form.id);
+        if (made.decoded.flagsUndefined !== 0) {
+          boundaries.push([code.length, made.decoded.flagsUndefined]);
+          code.push(0x48, 0x39, 0xc8);
+        }
+      }
+    };
+    while (code.length < CODE_SIZE - 80 && length-- > 0) {
+      instructions(1 + random.below(3));
+      for (let i = open.length - 1; i >= 0; i--) {
+        if (random.oneIn(2)) continue;
+        fill(open[i]!, code.length);
+        open.splice(i, 1);
+      }
+      boundaries.push([code.length, 0]);
+      switch (random.below(4)) {
+        case 0: {
+          // While the counter lasts, back to any boundary: dec counter; jg.
+          const target = random.pick(boundaries.filter(([, flags]) => flags === 0))[0];
+          code.push(0x48 | (counter >> 3), 0xff, 0xc8 | (counter & 7));
+          boundaries.push([code.length, 0]);
+          code.push(0x0f, 0x8f, 0, 0, 0, 0);
+          fill(code.length - 4, target);
+          break;
+        }
+        case 1:
+          code.push(0xe8, 0, 0, 0, 0);
+          calls.push(code.length - 4);
+          break;
+        default:
+          if (random.oneIn(6)) code.push(0xe9, 0, 0, 0, 0);
+          else code.push(0x0f, 0x80 + random.below(16), 0, 0, 0, 0);
+          open.push(code.length - 4);
+      }
+    }
+    for (const place of open) fill(place, code.length);
+    boundaries.push([code.length, 0]);
+    code.push(0x0f, 0x0b);
+    for (const place of calls) fill(place, code.length);
+    instructions(2);
+    boundaries.push([code.length, 0]);
+    code.push(0xc3);
+    return { code: Uint8Array.from(code), boundaries, forms };
   }
 
   #fx(): Uint8Array {
