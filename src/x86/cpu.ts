@@ -37,6 +37,8 @@ const CAREFUL_LIMIT = 32;
 /** Regions of a module, and instructions after which no more are added: a module costs 26 KB and two mappings. */
 const BATCH_REGIONS = 12;
 const BATCH_INSTRUCTIONS = 1000;
+/** Instructions after which wasm is left and entered again: V8 replaces baseline code only at a function's entry. */
+const SLICE = 1 << 18;
 /** More than any path without a budget check. */
 const SLACK = REGION_LIMIT + 64;
 /** Page-fault error code (SDM vol. 3, 4.7): protection violation, write, user mode, instruction fetch. */
@@ -79,6 +81,8 @@ interface SpaceState extends Machine {
   readonly single: Map<number, CarefulCode>;
   /** The careful code that runs has one instruction: it may drop translated code. */
   inSingle: boolean;
+  /** Budget of the run beyond the slice in OFF_BUDGET. */
+  later: number;
   /** The next instruction must be run by itself. */
   alone: boolean;
   readonly byPage: Map<number, Set<Entry>>;
@@ -109,16 +113,25 @@ export class TranslatingCpu implements VirtualCpu {
       state.loaded = context;
     }
     const base = exact ? budget - SLACK : budget;
-    this.#setBudget(state, base);
+    state.later = Math.max(0, base - SLICE);
+    this.#setBudget(state, base - state.later);
     const exit = this.#loop(state, exact ? budget - base : 0);
-    this.retired = base - this.#getBudget(state);
+    this.retired = base - this.#getBudget(state) - state.later;
     return exit;
   }
 
   #loop(state: SpaceState, tail: number): CpuExit {
     for (;;) {
-      if (this.#getBudget(state) <= -tail) return { kind: 'budget' };
-      const single = state.alone || (tail > 0 && this.#getBudget(state) <= 0);
+      let left = this.#getBudget(state);
+      if (left <= 0 && state.later > 0) {
+        const slice = Math.min(state.later, SLICE);
+        state.later -= slice;
+        left += slice;
+        this.#setBudget(state, left);
+        if (left <= 0) continue;
+      }
+      if (left <= -tail) return { kind: 'budget' };
+      const single = state.alone || (tail > 0 && left <= 0);
       state.alone = false;
       const high = state.u32[(OFF_RIP >> 2) + 1]!;
       let rip = state.u32[OFF_RIP >> 2]!;
@@ -237,6 +250,7 @@ export class TranslatingCpu implements VirtualCpu {
       single: new Map(),
       inSingle: false,
       alone: false,
+      later: 0,
       byPage: new Map(),
       freeSlots: [],
       translated: [],
