@@ -69,11 +69,12 @@ export class FolderImage {
     if (stat === null) {
       // A directory that exists only because something is mounted below it.
       if (added.length === 0) return null;
-      return { type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtimeUs: 0, names: sorted(added) };
+      const names = content ? { names: sorted(added) } : {};
+      return { type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtimeUs: 0, ...names };
     }
     switch (stat.type) {
       case 'directory':
-        return { ...stat, names: sorted([...this.#io.list(host), ...added]) };
+        return content ? { ...stat, names: sorted([...this.#io.list(host), ...added]) } : stat;
       case 'symlink':
         return { ...stat, target: this.#io.readlink(host) };
       case 'file': {

@@ -35,7 +35,7 @@ export interface ImageEntry {
   readonly blob?: BlobId;
   /** For a symlink: its target. */
   readonly target?: string;
-  /** For a directory: names in byte order, without "." and "..". */
+  /** For a directory asked with `content: true`: names in byte order, without "." and "..". */
   readonly names?: readonly string[];
 }
 
@@ -72,7 +72,8 @@ export interface Lvm {
 
   /**
    * One path of the image, absolute, without "." or ".." or symbolic links in its parents. With `content`, a regular
-   * file's blob is named (which makes the host read it once and keep it). Null: no such path.
+   * file's blob is named (which makes the host read it once and keep it) and a directory's names are listed. Null: no
+   * such path.
    */
   lookup(path: string, content: boolean): ImageEntry | null;
 

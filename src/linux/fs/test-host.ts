@@ -58,7 +58,8 @@ export class FakeImage {
       };
     }
     if (isLink(node)) return { ...common, type: 'symlink', target: node.link };
-    return { ...common, type: 'directory', mode: 0o755, names: Object.keys(node).sort() };
+    const names = content ? { names: Object.keys(node).sort() } : {};
+    return { ...common, type: 'directory', mode: 0o755, ...names };
   }
 
   read(blob: string, offset: number, length: number): Uint8Array {

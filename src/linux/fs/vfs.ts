@@ -216,7 +216,7 @@ export class Vfs {
     }
     if (!(dir instanceof Inode) || dir.entries === null) return [];
     if (!dir.complete) {
-      const names = this.host.lvm.lookup(dir.lower!, false)?.names ?? [];
+      const names = this.host.lvm.lookup(dir.lower!, true)?.names ?? [];
       for (const name of names) if (!dir.entries.has(name)) this.child(dir, name);
       dir.complete = true;
       for (const [name, ino] of [...dir.entries]) if (ino === null) dir.entries.delete(name);
