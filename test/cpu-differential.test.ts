@@ -22,7 +22,7 @@ function differencesOf(cases: readonly CpuCase[], step = 0): string[] {
     const differences = compareResults(c, expected[i]!, guest.run(c, step), { sticky: false });
     if (differences.length > 0 && out.length < 10) {
       const names = c.forms.map((id) => FORMS[id]!.text).join('; ');
-      out.push(`${names} ${Buffer.from(c.code).toString('hex')}: ${differences.join(', ')}`);
+      out.push(`${differences.slice(0, 6).join(', ')}: ${names} ${Buffer.from(c.code).toString('hex')}`);
     }
   });
   guest.close();
