@@ -25,6 +25,7 @@ import { EventFile } from '../eventfd.ts';
 import { InotifyFile } from '../inotify.ts';
 import type { OpenFile } from '../open-file.ts';
 import { PipeFile, type PipeHost } from '../pipe.ts';
+import { SignalFile, type SignalHost } from '../signalfd.ts';
 import { TimerFile, type TimerHost } from '../timerfd.ts';
 import { DeviceFile, isDevice } from './device-file.ts';
 import { DirectoryFile } from './directory-file.ts';
@@ -37,7 +38,7 @@ import { SyntheticOpenFile } from './synthetic-file.ts';
 import type { FsContext } from './vfs.ts';
 
 /** Everything that files of this folder and its neighbours need of the kernel. */
-export interface OpenHost extends ConsoleHost, PipeHost, TimerHost {}
+export interface OpenHost extends ConsoleHost, PipeHost, TimerHost, SignalHost {}
 
 /** Flags that open(2) uses and F_GETFL does not show. */
 const NOT_KEPT = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC;
@@ -218,6 +219,8 @@ export function restoreFile(host: OpenHost, id: number, state: Plain): OpenFile 
       return TimerFile.restore(host, id, state);
     case 'epoll':
       return EpollFile.restore(host, id, state);
+    case 'signalfd':
+      return SignalFile.restore(host, id, state);
     case 'inotify':
       return InotifyFile.restore(host, id, state);
     default:

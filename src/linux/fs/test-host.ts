@@ -6,6 +6,7 @@ import { ConsoleInput } from '../console.ts';
 import { EpollFile } from '../epoll.ts';
 import type { OpenFile } from '../open-file.ts';
 import { Pipes } from '../pipe.ts';
+import type { SignalFile, SignalInfo } from '../signalfd.ts';
 import type { TimerFile } from '../timerfd.ts';
 import { makeDev } from './devfs.ts';
 import { type OpenHost, restoreFile } from './open.ts';
@@ -175,6 +176,23 @@ export class TestHost implements OpenHost {
 
   monotonicUs(): number {
     return this.nowUs;
+  }
+
+  readonly pending: SignalInfo[] = [];
+  readonly signalFiles = new Set<SignalFile>();
+
+  takeSignal(mask: bigint): SignalInfo | null {
+    const at = this.pending.findIndex(({ signo }) => (mask & (1n << BigInt(signo - 1))) !== 0n);
+    return at < 0 ? null : this.pending.splice(at, 1)[0]!;
+  }
+
+  hasSignal(mask: bigint): boolean {
+    return this.pending.some(({ signo }) => (mask & (1n << BigInt(signo - 1))) !== 0n);
+  }
+
+  watchSignals(file: SignalFile, on: boolean): void {
+    if (on) this.signalFiles.add(file);
+    else this.signalFiles.delete(file);
   }
 
   armTimer(timer: TimerFile): void {

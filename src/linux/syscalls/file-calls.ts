@@ -139,6 +139,8 @@ export const FILE_CALLS: readonly FileCall[] = [
   full(N.SYS_timerfd_create, special.sysTimerfdCreate),
   full(N.SYS_timerfd_settime, special.sysTimerfdSettime),
   full(N.SYS_timerfd_gettime, special.sysTimerfdGettime),
+  full(N.SYS_signalfd, special.sysSignalfd),
+  full(N.SYS_signalfd4, special.sysSignalfd4),
   partial(N.SYS_inotify_init, special.sysInotifyInit, 'no event comes'),
   partial(N.SYS_inotify_init1, special.sysInotifyInit1, 'no event comes'),
   partial(N.SYS_inotify_add_watch, special.sysInotifyAddWatch, 'no event comes'),

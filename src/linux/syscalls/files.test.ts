@@ -376,6 +376,22 @@ test('timerfd and eventfd', () => {
   expect(execute(N.SYS_read, [event, at, 8])).toBe(BLOCKED);
 });
 
+test('signalfd', () => {
+  const mask = struct(1n << 9n);
+  const fd = execute(N.SYS_signalfd4, [-1, mask, 8, F.O_NONBLOCK]) as number;
+  const at = room(256);
+  host.pending.push({ signo: 15, code: 0, pid: 3, uid: 0 });
+  expect(execute(N.SYS_read, [fd, at, 256])).toBe(-E.EAGAIN);
+  host.pending.push({ signo: 10, code: -1, pid: 3, uid: 0, value: 5n });
+  expect(process.file(fd)!.poll() & POLLIN).toBe(POLLIN);
+  expect(execute(N.SYS_read, [fd, at, 256])).toBe(128);
+  expect([space.view.getUint32(at, true), space.view.getUint32(at + 12, true)]).toEqual([10, 3]);
+  expect(execute(N.SYS_signalfd4, [fd, struct(1n << 14n), 8, 0])).toBe(fd);
+  expect(execute(N.SYS_read, [fd, at, 256])).toBe(128);
+  execute(N.SYS_close, [fd]);
+  expect(host.signalFiles.size).toBe(0);
+});
+
 test('/proc, /sys, /dev', () => {
   expect(read(open('/proc/self/comm'))).toBe('sh\n');
   expect(read(open('/proc/self/task/7/comm'))).toBe('sh\n');

@@ -1,4 +1,4 @@
-/** pipe(2), eventfd(2), timerfd_create(2), inotify(7). */
+/** pipe(2), eventfd(2), timerfd_create(2), signalfd(2), inotify(7). */
 
 import { EBADF, EFAULT, EINVAL } from '../abi/errno.ts';
 import { AT_FDCWD, O_CLOEXEC, O_DIRECT, O_NONBLOCK, O_RDWR } from '../abi/fcntl.ts';
@@ -6,6 +6,7 @@ import { EventFile } from '../eventfd.ts';
 import { InotifyFile } from '../inotify.ts';
 import type { OpenFile } from '../open-file.ts';
 import { PipeFile } from '../pipe.ts';
+import { SignalFile } from '../signalfd.ts';
 import type { Syscall, SyscallResult } from '../syscall.ts';
 import { TimerFile } from '../timerfd.ts';
 import { fileIn, hostOf, nodeAt, processOf, readView, timespecUs } from './fs-kernel.ts';
@@ -129,6 +130,33 @@ export function sysTimerfdSettime(call: Syscall): SyscallResult {
 export function sysTimerfdGettime(call: Syscall): SyscallResult {
   const timer = timerIn(call);
   return typeof timer === 'number' ? timer : putTimes(call, call.uint(1), timer);
+}
+
+// ---- signalfd
+
+export function sysSignalfd(call: Syscall): SyscallResult {
+  return signalfd(call, 0);
+}
+
+export function sysSignalfd4(call: Syscall): SyscallResult {
+  return signalfd(call, call.int(3));
+}
+
+function signalfd(call: Syscall, flags: number): SyscallResult {
+  if (call.uint(2) !== 8 || (flags & ~(O_CLOEXEC | O_NONBLOCK)) !== 0) return -EINVAL;
+  const view = readView(call, call.uint(1), 8);
+  if (view === null) return -EFAULT;
+  const mask = view.getBigUint64(0, true);
+  if (call.int(0) !== -1) {
+    const file = fileIn(call);
+    if (file === undefined) return -EBADF;
+    if (!(file instanceof SignalFile)) return -EINVAL;
+    file.setMask(mask);
+    return call.int(0);
+  }
+  const host = hostOf(call);
+  const made = host.addFile((id) => new SignalFile(host, id, O_RDWR | (flags & O_NONBLOCK), mask));
+  return install(call, made, (flags & O_CLOEXEC) !== 0);
 }
 
 // ---- inotify (partial: no event comes)
