@@ -49,10 +49,10 @@ const ERROR_FETCH = 16;
 
 type RegionFunction = (depth: number, rip: number) => number;
 
-interface Entry {
-  readonly rip: number;
-  readonly slot: number;
-  readonly pages: readonly number[];
+/** The regions of one module in one space. They call each other directly, so they are dropped together. */
+interface Group {
+  readonly entries: { readonly rip: number; readonly slot: number }[];
+  readonly pages: Set<number>;
 }
 
 interface Member {
@@ -74,7 +74,7 @@ interface SpaceState extends Machine {
   readonly u32: Uint32Array;
   readonly table: WebAssembly.Table;
   readonly imports: WebAssembly.Imports;
-  readonly slots: Map<number, Entry>;
+  readonly slots: Map<number, number>;
   /** The functions in the table, for calls from JavaScript. */
   readonly functions: (RegionFunction | null)[];
   readonly careful: Map<number, CarefulCode>;
@@ -85,7 +85,7 @@ interface SpaceState extends Machine {
   later: number;
   /** The next instruction must be run by itself. */
   alone: boolean;
-  readonly byPage: Map<number, Set<Entry>>;
+  readonly byPage: Map<number, Set<Group>>;
   readonly freeSlots: number[];
   translated: number[];
   loaded: Context | null;
@@ -288,32 +288,35 @@ export class TranslatingCpu implements VirtualCpu {
 
   /** The table slot of the region at `rip`, translated if need be; 0 where nothing can be fetched. */
   #resolve(state: SpaceState, rip: number): number {
-    let entry = state.slots.get(rip);
-    if (entry === undefined) {
+    let slot = state.slots.get(rip);
+    if (slot === undefined) {
       const region = discover(state.space, rip);
       if (region.blocks.length === 0) return 0;
-      entry = this.#install(state, region);
+      this.#install(state, region);
+      slot = state.slots.get(rip)!;
     }
     const at = jumpCacheEntry(rip);
     state.view.setUint32(at, rip, true);
-    state.view.setUint32(at + 4, entry.slot, true);
-    return entry.slot;
+    state.view.setUint32(at + 4, slot, true);
+    return slot;
   }
 
-  /** Translates a region and regions that it calls, in one module; returns its entry. */
-  #install(state: SpaceState, region: Region): Entry {
+  /** Translates a region and regions that it calls, in one module. */
+  #install(state: SpaceState, region: Region): void {
     let compiled = this.#regions.get(contentKey(state.space, region));
-    if (compiled === undefined) {
+    // Another space may have other bytes where the module's other regions were.
+    if (compiled === undefined || !compiled.members.every((member) => this.#matches(state.space, member))) {
       compiled = this.#compile(this.#batch(state, region));
     }
     const exports = new WebAssembly.Instance(compiled.module, state.imports).exports;
+    const group: Group = { entries: [], pages: new Set() };
     compiled.members.forEach((member, i) => {
+      for (const page of member.region.pages) group.pages.add(page);
       if (state.slots.has(member.region.entry)) return;
-      // Another space may have other bytes where the module's other regions were.
-      if (member.region !== region && !this.#matches(state.space, member)) return;
-      this.#place(state, member.region, exports[`f${i}`] as RegionFunction);
+      this.#place(state, group, member.region.entry, exports[`f${i}`] as RegionFunction);
     });
-    return state.slots.get(region.entry)!;
+    this.#watch(state, [...group.pages]);
+    for (const page of group.pages) state.byPage.get(page)!.add(group);
   }
 
   #matches(space: AddressSpace, member: Member): boolean {
@@ -344,15 +347,18 @@ export class TranslatingCpu implements VirtualCpu {
 
   #compile(members: readonly Member[]): Compiled {
     const frame = moduleFrame();
+    const codes = members.map(() => frame.module.func(frame.regionType, 4096));
+    const direct = new Map(members.map((member, i) => [member.region.entry, codes[i]!.index]));
     members.forEach((member, i) => {
-      frame.module.exportFunc(`f${i}`, translate(frame, member.region, false));
+      translate(frame, codes[i]!, member.region, false, direct);
+      frame.module.exportFunc(`f${i}`, codes[i]!.index);
     });
     const compiled = { module: new WebAssembly.Module(frame.module.build()), members };
-    for (const member of members) if (!this.#regions.has(member.key)) this.#regions.set(member.key, compiled);
+    for (const member of members) this.#regions.set(member.key, compiled);
     return compiled;
   }
 
-  #place(state: SpaceState, region: Region, run: RegionFunction): void {
+  #place(state: SpaceState, group: Group, rip: number, run: RegionFunction): void {
     let slot = state.freeSlots.pop();
     if (slot === undefined) {
       slot = state.functions.length;
@@ -361,11 +367,9 @@ export class TranslatingCpu implements VirtualCpu {
     }
     state.functions[slot] = run;
     state.table.set(slot, run);
-    const entry: Entry = { rip: region.entry, slot, pages: region.pages };
-    state.slots.set(region.entry, entry);
-    state.translated.push(region.entry);
-    this.#watch(state, region.pages);
-    for (const page of region.pages) state.byPage.get(page)!.add(entry);
+    state.slots.set(rip, slot);
+    state.translated.push(rip);
+    group.entries.push({ rip, slot });
   }
 
   #watch(state: SpaceState, pages: readonly number[]): void {
@@ -380,7 +384,9 @@ export class TranslatingCpu implements VirtualCpu {
     let module = this.#modules.get(key);
     if (module === undefined) {
       const frame = moduleFrame();
-      frame.module.exportFunc('f', translate(frame, region, true));
+      const code = frame.module.func(frame.regionType, 1024);
+      translate(frame, code, region, true, new Map());
+      frame.module.exportFunc('f', code.index);
       module = new WebAssembly.Module(frame.module.build());
       this.#modules.set(key, module);
     }
@@ -452,10 +458,9 @@ export class TranslatingCpu implements VirtualCpu {
   }
 
   #dropPages(state: SpaceState, first: number, count: number): void {
-    for (const [page, entries] of [...state.byPage]) {
+    for (const [page, groups] of [...state.byPage]) {
       if (page < first || page >= first + count) continue;
-      for (const entry of entries) this.#dropEntry(state, entry);
-      state.byPage.delete(page);
+      for (const group of [...groups]) this.#dropGroup(state, group);
     }
     for (const cache of [state.careful, state.single]) {
       for (const [rip, code] of [...cache]) {
@@ -464,14 +469,16 @@ export class TranslatingCpu implements VirtualCpu {
     }
   }
 
-  #dropEntry(state: SpaceState, entry: Entry): void {
-    state.slots.delete(entry.rip);
-    for (const page of entry.pages) state.byPage.get(page)?.delete(entry);
-    state.functions[entry.slot] = null;
-    state.table.set(entry.slot, null);
-    state.freeSlots.push(entry.slot);
-    const at = jumpCacheEntry(entry.rip);
-    if (state.view.getUint32(at, true) === entry.rip) state.view.setUint32(at, 0, true);
+  #dropGroup(state: SpaceState, group: Group): void {
+    for (const page of group.pages) state.byPage.get(page)?.delete(group);
+    for (const { rip, slot } of group.entries) {
+      state.slots.delete(rip);
+      state.functions[slot] = null;
+      state.table.set(slot, null);
+      state.freeSlots.push(slot);
+      const at = jumpCacheEntry(rip);
+      if (state.view.getUint32(at, true) === rip) state.view.setUint32(at, 0, true);
+    }
   }
 
   // --- the rest of VirtualCpu ---
@@ -487,7 +494,9 @@ export class TranslatingCpu implements VirtualCpu {
   drop(space: AddressSpace): void {
     this.unload(space);
     const state = this.#spaces.get(space);
-    if (state !== undefined) for (const entry of [...state.slots.values()]) this.#dropEntry(state, entry);
+    if (state !== undefined) {
+      for (const groups of state.byPage.values()) for (const group of [...groups]) this.#dropGroup(state, group);
+    }
     space.onCodeChange = null;
     this.#spaces.delete(space);
   }

@@ -26,7 +26,12 @@ export function moveStack(ctx: LoweringContext, delta: number): void {
   ctx.code.localGet(rsp).i64Const(delta).i64Add().localSet(rsp);
 }
 
-export function lowerCall(ctx: LoweringContext, insn: Instruction, regionType: number): void {
+export function lowerCall(
+  ctx: LoweringContext,
+  insn: Instruction,
+  regionType: number,
+  direct: ReadonlyMap<number, number>,
+): void {
   const code = ctx.code;
   const target = insn.operands[0]!;
   const back = insn.rip + insn.length;
@@ -54,7 +59,9 @@ export function lowerCall(ctx: LoweringContext, insn: Instruction, regionType: n
   const rip = ctx.temp('i32');
   code.localGet(ctx.depthParam).i32Const(1).i32Add();
   code.localGet(to).i32WrapI64().localTee(rip);
-  code.localGet(rip).call(FUNC_LOOKUP).callIndirect(regionType);
+  const func = target.kind === 'target' ? direct.get(target.address) : undefined;
+  if (func === undefined) code.localGet(rip).call(FUNC_LOOKUP).callIndirect(regionType);
+  else code.call(func);
   code.localTee(rip).i32Const(back).i32Ne().if();
   code.localGet(rip).return();
   code.end();

@@ -52,13 +52,20 @@ export function isImplemented(insn: Instruction): boolean {
   return insn.flow !== 'next' || loweringOf(insn.op) !== undefined;
 }
 
-/** Adds the region's function to the module; returns its index. A careful region has one block. */
-export function translate(frame: ModuleFrame, region: Region, careful: boolean): number {
+/**
+ * Writes the region's function into `code`. A careful region has one block. `direct`: functions of the same module by the
+ * guest address that they begin at, for direct calls.
+ */
+export function translate(
+  frame: ModuleFrame,
+  code: Code,
+  region: Region,
+  careful: boolean,
+  direct: ReadonlyMap<number, number>,
+): void {
   const usage: Usage = { gprUsed: 0, gprWritten: 0, xmmUsed: 0, xmmWritten: 0 };
-  new RegionTranslator(new Code(0, 2), usage, region, careful, frame.regionType).run();
-  const code = frame.module.func(frame.regionType, 4096);
-  new RegionTranslator(code, usage, region, careful, frame.regionType).run();
-  return code.index;
+  new RegionTranslator(new Code(0, 2, 4096), usage, region, careful, frame.regionType, direct).run();
+  new RegionTranslator(code, usage, region, careful, frame.regionType, direct).run();
 }
 
 class RegionTranslator {
@@ -73,7 +80,17 @@ class RegionTranslator {
   #dispatch = -1;
   #pc = -1;
 
-  constructor(code: Code, usage: Usage, region: Region, careful: boolean, regionType: number) {
+  readonly #direct: ReadonlyMap<number, number>;
+
+  constructor(
+    code: Code,
+    usage: Usage,
+    region: Region,
+    careful: boolean,
+    regionType: number,
+    direct: ReadonlyMap<number, number>,
+  ) {
+    this.#direct = direct;
     this.#code = code;
     this.#ctx = new LoweringContext(code, usage, careful);
     this.#region = region;
@@ -265,7 +282,7 @@ class RegionTranslator {
       }
       case 'call':
       case 'call-indirect':
-        lowerCall(ctx, insn, this.#regionType);
+        lowerCall(ctx, insn, this.#regionType, this.#direct);
         if (ctx.careful) return;
         this.#budgetCheck(next);
         this.#goto(node, next);
