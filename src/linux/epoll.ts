@@ -221,12 +221,13 @@ export class EpollFile extends OpenFile {
     const level: Item[] = [];
     for (const item of [...this.#ready]) {
       if (events.length === max) break;
-      this.#ready.delete(item);
       if (!this.#alive(item)) {
         this.#remove(item);
         continue;
       }
+      // Polled before it is taken off: a timer that is polled ticks, and notifies.
       const pending = item.pending();
+      this.#ready.delete(item);
       if (pending === 0) continue;
       events.push({ events: pending >>> 0, data: item.data });
       if ((item.events & EPOLLONESHOT) !== 0) item.disabled = true;

@@ -427,3 +427,15 @@ test('/proc, /sys, /dev', () => {
   expect(open('/dev/shm/seg', F.O_CREAT | F.O_RDWR)).toBeGreaterThan(0);
   expect(execute(N.SYS_rename, [put('/dev/shm/seg'), put('/tmp/seg')])).toBe(-E.EXDEV);
 });
+
+test('a small read into a large buffer makes one page dirty, a read of nothing none', () => {
+  const fd = open('/etc/passwd');
+  const at = brk + 4096 - (brk % 4096);
+  brk = at + 0x10000;
+  const event = execute(N.SYS_eventfd2, [0, F.O_NONBLOCK]) as number;
+  space.takeDirty();
+  expect(execute(N.SYS_read, [fd, at, 0x10000])).toBe(11);
+  expect(space.takeDirty()).toEqual([at / 4096]);
+  expect(execute(N.SYS_read, [event, at, 0x10000])).toBe(-E.EAGAIN);
+  expect(space.takeDirty()).toEqual([]);
+});

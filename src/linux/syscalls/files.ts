@@ -32,7 +32,18 @@ import { RegularFile } from '../fs/regular-file.ts';
 import type { OpenFile, Stat } from '../open-file.ts';
 import { PipeFile } from '../pipe.ts';
 import type { Syscall, SyscallResult } from '../syscall.ts';
-import { anyFile, canWrite, fileIn, hostOf, nodeAt, nodeOf, processOf, readView, startOf } from './fs-kernel.ts';
+import {
+  anyFile,
+  canWrite,
+  fileIn,
+  hostOf,
+  installNew,
+  nodeAt,
+  nodeOf,
+  processOf,
+  readView,
+  startOf,
+} from './fs-kernel.ts';
 
 // ---- open and close
 
@@ -75,11 +86,8 @@ function openAt(call: Syscall, dirfd: number, pathIndex: number, flags: number, 
   if (typeof start === 'number') return start;
   const file = openPath(hostOf(call), process.fs, start, path, flags, mode);
   if (typeof file === 'number') return file;
-  const fd = process.install(file, (flags & F.O_CLOEXEC) !== 0);
-  if (fd < 0) {
-    discard(call, file);
-    return fd;
-  }
+  const fd = installNew(call, file, (flags & F.O_CLOEXEC) !== 0);
+  if (fd < 0) return fd;
   if (
     file instanceof PipeFile &&
     file.fifo !== null &&
@@ -103,12 +111,6 @@ function waitForPeer(call: Syscall, fd: number): SyscallResult {
     return -EINTR;
   }
   return call.block({ queues: [file.pipe.openQueue] });
-}
-
-/** A description that found no descriptor is closed again. */
-function discard(call: Syscall, file: OpenFile): void {
-  file.references++;
-  (call.kernel as unknown as { release(file: OpenFile): void }).release(file);
 }
 
 export function sysClose(call: Syscall): SyscallResult {
@@ -137,9 +139,7 @@ export function sysMemfdCreate(call: Syscall): SyscallResult {
   // MFD_CLOEXEC 1, MFD_ALLOW_SEALING 2, MFD_NOEXEC_SEAL 8, MFD_EXEC 16; no huge pages.
   if ((flags & ~0x1b) !== 0 || name.length > 249) return -EINVAL;
   const file = openMemfd(hostOf(call), name, (flags & 2) !== 0 ? 0 : F.F_SEAL_SEAL);
-  const fd = processOf(call).install(file, (flags & 1) !== 0);
-  if (fd < 0) discard(call, file);
-  return fd;
+  return installNew(call, file, (flags & 1) !== 0);
 }
 
 // ---- stat

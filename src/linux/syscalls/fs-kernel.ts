@@ -1,5 +1,6 @@
 /** What the file calls need of the kernel and the calling process, in one place; and argument helpers that they share. */
 
+import { PAGE_SIZE, PROT_WRITE, USER_END } from '../../lvm/layout.ts';
 import { EBADF, EFAULT, EINVAL, ENOTDIR } from '../abi/errno.ts';
 import { AT_EMPTY_PATH, AT_FDCWD, IOV_MAX, MAX_RW_COUNT, O_ACCMODE, O_PATH, O_RDONLY, O_WRONLY } from '../abi/fcntl.ts';
 import type { ConsoleHost } from '../console.ts';
@@ -133,15 +134,33 @@ export function gather(call: Syscall, list: readonly Iovec[]): Uint8Array | null
   return out;
 }
 
-/** Whether all pieces may be written, so that nothing is consumed in vain. */
-export function writable(call: Syscall, list: readonly Iovec[], length: number): boolean {
-  let left = length;
-  for (const piece of list) {
-    const count = Math.min(piece.length, left);
-    if (count > 0 && call.space.resolve(piece.base, count, true) !== -1) return false;
-    left -= count;
+/**
+ * How many of `length` bytes at `address` the guest may write. Unlike AddressSpace.resolve it makes no page dirty: a
+ * large buffer for a small read must not be shipped.
+ */
+export function writableBytes(call: Syscall, address: number, length: number): number {
+  const { prot } = call.space;
+  if (address < 0 || address >= USER_END) return 0;
+  const end = Math.min(address + length, USER_END);
+  let at = address;
+  while (at < end) {
+    const page = Math.floor(at / PAGE_SIZE);
+    if ((prot[page]! & PROT_WRITE) === 0) break;
+    at = (page + 1) * PAGE_SIZE;
   }
-  return true;
+  return Math.min(at, end) - address;
+}
+
+/** Installs a new description; one that finds no descriptor is closed again. */
+export function installNew(call: Syscall, file: OpenFile, cloexec: boolean): number {
+  const fd = processOf(call).install(file, cloexec);
+  if (fd < 0) discard(call, file);
+  return fd;
+}
+
+export function discard(call: Syscall, file: OpenFile): void {
+  file.references++;
+  (call.kernel as unknown as { release(file: OpenFile): void }).release(file);
 }
 
 export function scatter(call: Syscall, list: readonly Iovec[], bytes: Uint8Array): boolean {

@@ -8,7 +8,7 @@ import type { Node } from '../fs/node.ts';
 import type { FsContext, Vfs } from '../fs/vfs.ts';
 import type { Syscall, SyscallResult } from '../syscall.ts';
 import { touchProcess } from './files.ts';
-import { fileIn, hostOf, nodeAt, processOf, startOf } from './fs-kernel.ts';
+import { fileIn, hostOf, nodeAt, processOf, startOf, writableBytes } from './fs-kernel.ts';
 
 /** Calls `act` with the path in argument `index` and where it starts. */
 function withPath(
@@ -122,7 +122,7 @@ export function sysGetdents64(call: Syscall): SyscallResult {
   if (file === undefined) return -EBADF;
   if (!(file instanceof DirectoryFile)) return -ENOTDIR;
   const length = Math.min(call.int(2) >>> 0, 1 << 20);
-  if (call.space.resolve(call.uint(1), Math.min(length, 24), true) !== -1) return -EFAULT;
+  if (writableBytes(call, call.uint(1), length) < Math.min(length, 24)) return -EFAULT;
   const bytes = file.entries(length);
   if (typeof bytes === 'number') return bytes;
   return call.space.write(call.uint(1), bytes) ? bytes.length : -EFAULT;

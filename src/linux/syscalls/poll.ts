@@ -6,7 +6,7 @@ import { EPOLL_CTL_DEL, EpollFile } from '../epoll.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDNORM, POLLWRNORM } from '../open-file.ts';
 import type { Syscall, SyscallResult } from '../syscall.ts';
 import type { WaitQueue } from '../wait-queue.ts';
-import { fileIn, hostOf, processOf, readView, timespecUs } from './fs-kernel.ts';
+import { fileIn, hostOf, installNew, processOf, readView, timespecUs, writableBytes } from './fs-kernel.ts';
 import { beginMask, endMask } from './signal-mask.ts';
 
 const MAX_FDS = 1 << 16;
@@ -166,10 +166,8 @@ export function sysEpollCreate1(call: Syscall): SyscallResult {
 
 function create(call: Syscall, cloexec: boolean): number {
   const host = hostOf(call);
-  return processOf(call).install(
-    host.addFile((id) => new EpollFile(host, id, 2)),
-    cloexec,
-  );
+  const made = host.addFile((id) => new EpollFile(host, id, 2));
+  return installNew(call, made, cloexec);
 }
 
 /** struct epoll_event is packed on x86-64: u32 events, u64 data. */
@@ -200,7 +198,7 @@ function epollWait(call: Syscall, timeoutUs: number | null): SyscallResult {
   if (!(epoll instanceof EpollFile)) return endMask(call, -EINVAL);
   const address = call.uint(1);
   // Linux checks only the address range at first; a page that is not there loses no event here.
-  if (call.space.resolve(address, EVENT_SIZE, true) !== -1) return endMask(call, -EFAULT);
+  if (writableBytes(call, address, EVENT_SIZE) < EVENT_SIZE) return endMask(call, -EFAULT);
   const events = epoll.collect(max);
   if (events.length === 0) return waitUntil(call, [epoll.queue], timeoutUs, () => 0);
   const view = new DataView(new ArrayBuffer(events.length * EVENT_SIZE));

@@ -4,7 +4,9 @@ import { EAGAIN, EBADF, EFAULT, EINTR, EINVAL, EISDIR, EOPNOTSUPP, EOVERFLOW, EP
 import { MAX_RW_COUNT, O_APPEND, O_NONBLOCK } from '../abi/fcntl.ts';
 import { RegularFile } from '../fs/regular-file.ts';
 import type { OpenFile } from '../open-file.ts';
+import { PipeFile } from '../pipe.ts';
 import { Socket } from '../socket.ts';
+import { SOCK_STREAM } from '../socket-address.ts';
 import type { Syscall, SyscallResult } from '../syscall.ts';
 import {
   canRead,
@@ -17,7 +19,7 @@ import {
   readView,
   scatter,
   totalOf,
-  writable,
+  writableBytes,
 } from './fs-kernel.ts';
 import { raiseSigpipe } from './socket-kernel.ts';
 
@@ -41,9 +43,9 @@ function readInto(
   // Sizes are cut so that one call holds no more than a few MiB of copies; read(2) may always give less.
   const length = Math.min(totalOf(list), 16 << 20);
   if (offset !== null && offset < 0) return -EINVAL;
-  if (length > 0 && !writable(call, list, 1)) return -EFAULT;
-  const result =
-    offset === null ? file.read(usable(call, list, length)) : file.pread(usable(call, list, length), offset);
+  const fits = usable(call, list, length);
+  if (length > 0 && fits === 0) return -EFAULT;
+  const result = offset === null ? file.read(fits) : file.pread(fits, offset);
   if (result === -EAGAIN && offset === null && (file.flags & O_NONBLOCK) === 0 && !nowait) return wait(call, file);
   return finishRead(call, list, result);
 }
@@ -54,9 +56,9 @@ function usable(call: Syscall, list: readonly Iovec[], length: number): number {
   for (const piece of list) {
     const want = Math.min(piece.length, length - total);
     if (want === 0) continue;
-    const bad = call.space.resolve(piece.base, want, true);
-    if (bad !== -1) return total + Math.max(0, bad - piece.base);
-    total += want;
+    const good = writableBytes(call, piece.base, want);
+    total += good;
+    if (good < want) break;
   }
   return total;
 }
@@ -133,14 +135,14 @@ function writeFrom(
   let written = memo.written;
   const bytes = gather(call, list);
   if (bytes === null) return written > 0 ? written : -EFAULT;
-  const regular = file instanceof RegularFile;
+  const stream = file instanceof PipeFile || (file instanceof Socket && file.type === SOCK_STREAM);
   for (;;) {
-    const piece = regular ? bytes : bytes.subarray(written, written + PIECE);
+    const piece = stream ? bytes.subarray(written, written + PIECE) : bytes;
     const count = file.write(piece);
     if (count >= 0) {
       written += count;
-      // A message goes whole, a file takes all; a short count of a stream means its room is used up.
-      if (written >= bytes.length || (count === 0 && piece.length > 0)) return written;
+      // Only a stream takes a part now and the rest later; a message goes whole, a file takes all.
+      if (!stream || count === 0 || written >= bytes.length) return written;
       continue;
     }
     if (count === -EPIPE && written === 0) raiseSigpipe(call);

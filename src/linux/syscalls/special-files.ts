@@ -4,12 +4,11 @@ import { EBADF, EFAULT, EINVAL } from '../abi/errno.ts';
 import { AT_FDCWD, O_CLOEXEC, O_DIRECT, O_NONBLOCK, O_RDWR } from '../abi/fcntl.ts';
 import { EventFile } from '../eventfd.ts';
 import { InotifyFile } from '../inotify.ts';
-import type { OpenFile } from '../open-file.ts';
 import { PipeFile } from '../pipe.ts';
 import { SignalFile } from '../signalfd.ts';
 import type { Syscall, SyscallResult } from '../syscall.ts';
 import { TimerFile } from '../timerfd.ts';
-import { fileIn, hostOf, nodeAt, processOf, readView, timespecUs } from './fs-kernel.ts';
+import { discard, fileIn, hostOf, installNew, nodeAt, processOf, readView, timespecUs } from './fs-kernel.ts';
 
 export function sysPipe(call: Syscall): SyscallResult {
   return pipe(call, 0);
@@ -32,8 +31,8 @@ function pipe(call: Syscall, flags: number): SyscallResult {
   const second = first < 0 ? first : process.install(write, cloexec);
   if (second < 0) {
     if (first >= 0) process.closeFd(first);
-    else drop(call, read);
-    drop(call, write);
+    else discard(call, read);
+    discard(call, write);
     return second;
   }
   const bytes = new Uint8Array(8);
@@ -42,18 +41,6 @@ function pipe(call: Syscall, flags: number): SyscallResult {
   view.setInt32(4, second, true);
   call.space.write(address, bytes);
   return 0;
-}
-
-/** A description that found no descriptor. */
-function drop(call: Syscall, file: OpenFile): void {
-  file.references++;
-  (call.kernel as unknown as { release(file: OpenFile): void }).release(file);
-}
-
-function install(call: Syscall, file: OpenFile, cloexec: boolean): number {
-  const fd = processOf(call).install(file, cloexec);
-  if (fd < 0) drop(call, file);
-  return fd;
 }
 
 // ---- eventfd
@@ -74,7 +61,7 @@ function eventfd(call: Syscall, flags: number): SyscallResult {
   const made = host.addFile(
     (id) => new EventFile(host, id, O_RDWR | (flags & O_NONBLOCK), count, (flags & EFD_SEMAPHORE) !== 0),
   );
-  return install(call, made, (flags & O_CLOEXEC) !== 0);
+  return installNew(call, made, (flags & O_CLOEXEC) !== 0);
 }
 
 // ---- timerfd
@@ -88,7 +75,7 @@ export function sysTimerfdCreate(call: Syscall): SyscallResult {
   if ((flags & ~(O_CLOEXEC | O_NONBLOCK)) !== 0 || !CLOCKS.includes(clock)) return -EINVAL;
   const host = hostOf(call);
   const made = host.addFile((id) => new TimerFile(host, id, O_RDWR | (flags & O_NONBLOCK), clock));
-  return install(call, made, (flags & O_CLOEXEC) !== 0);
+  return installNew(call, made, (flags & O_CLOEXEC) !== 0);
 }
 
 /** struct itimerspec: interval, then value. */
@@ -156,7 +143,7 @@ function signalfd(call: Syscall, flags: number): SyscallResult {
   }
   const host = hostOf(call);
   const made = host.addFile((id) => new SignalFile(host, id, O_RDWR | (flags & O_NONBLOCK), mask));
-  return install(call, made, (flags & O_CLOEXEC) !== 0);
+  return installNew(call, made, (flags & O_CLOEXEC) !== 0);
 }
 
 // ---- inotify (partial: no event comes)
@@ -173,7 +160,7 @@ function inotify(call: Syscall, flags: number): SyscallResult {
   if ((flags & ~(O_CLOEXEC | O_NONBLOCK)) !== 0) return -EINVAL;
   const host = hostOf(call);
   const made = host.addFile((id) => new InotifyFile(host, id, flags & O_NONBLOCK));
-  return install(call, made, (flags & O_CLOEXEC) !== 0);
+  return installNew(call, made, (flags & O_CLOEXEC) !== 0);
 }
 
 const IN_DONT_FOLLOW = 0x0200_0000;
