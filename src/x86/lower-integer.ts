@@ -287,6 +287,12 @@ integerLowerings.set('enter', (ctx, insn) => {
     return;
   }
   const slot = pushSlot(ctx, insn.size);
+  // A write at the final stack pointer must not fault either (SDM vol. 2, ENTER).
+  ctx.code
+    .localGet(ctx.gpr(RSP))
+    .i64Const(insn.size + Number(frame.value & 0xffffn))
+    .i64Sub();
+  ctx.checkedAddress(insn.size, true);
   ctx.storeAt(slot, insn.size, ctx.gpr(RBP));
   moveStack(ctx, -insn.size);
   ctx.getReg(RSP, 8);
