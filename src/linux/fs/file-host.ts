@@ -3,7 +3,6 @@
 import { EBADF, ENXIO } from '../abi/errno.ts';
 import { O_ACCMODE, O_PATH, O_RDONLY, O_WRONLY } from '../abi/fcntl.ts';
 import { OpenFile, type Stat } from '../open-file.ts';
-import { Inode } from './inode.ts';
 import { type FsHost, Node } from './node.ts';
 import { SyntheticNode } from './synthetic.ts';
 import type { Vfs } from './vfs.ts';
@@ -160,8 +159,4 @@ export class PathFile extends NodeFile {
   override ioctl(): number {
     return -EBADF;
   }
-}
-
-export function isInode(node: Node): node is Inode {
-  return node instanceof Inode;
 }

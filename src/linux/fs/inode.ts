@@ -10,7 +10,6 @@
 
 import type { Part, Plain } from '../../checkpoint/ledger.ts';
 import type { BlobId } from '../../lvm/api.ts';
-import { S_IFDIR, S_IFREG } from '../abi/stat.ts';
 import type { Stat } from '../open-file.ts';
 import { WaitQueue } from '../wait-queue.ts';
 import type { BlobStore } from './blobs.ts';
@@ -404,6 +403,3 @@ declare function shape(): {
   locks: SavedLock[];
   flocks: SavedLock[];
 };
-
-export const isRegular = (mode: number): boolean => (mode & 0o170000) === S_IFREG;
-export const isDirectoryMode = (mode: number): boolean => (mode & 0o170000) === S_IFDIR;

@@ -43,10 +43,6 @@ export interface OpenHost extends ConsoleHost, PipeHost, TimerHost, SignalHost {
 /** Flags that open(2) uses and F_GETFL does not show. */
 const NOT_KEPT = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC;
 
-export interface Opened {
-  readonly file: OpenFile;
-}
-
 /**
  * Opens `path`. The description has no reference yet. A FIFO is opened at once; the system call waits for the other end.
  * `mode` is for a file that is made.

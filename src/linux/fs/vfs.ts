@@ -519,8 +519,3 @@ export class Vfs {
     }
   }
 }
-
-/** Only these change owner, mode or times; others are made up. */
-export function inodeOf(node: Node): Inode | number {
-  return node instanceof Inode ? node : -EPERM;
-}
