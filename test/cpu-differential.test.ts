@@ -6,6 +6,7 @@ import type { CpuCase } from './cpu/case.ts';
 import { compareResults } from './cpu/compare.ts';
 import { newGuestCpu } from './cpu/engine.ts';
 import { Generator, isComparable } from './cpu/generate.ts';
+import { VECTOR_ENDLESS } from './cpu/guest.ts';
 import { NativeCpu } from './cpu/native.ts';
 import { Random } from './cpu/random.ts';
 
@@ -19,7 +20,9 @@ function differencesOf(cases: readonly CpuCase[], step = 0): string[] {
   const guest = newGuestCpu();
   const out: string[] = [];
   cases.forEach((c, i) => {
-    const differences = compareResults(c, expected[i]!, guest.run(c, step), { sticky: false });
+    const actual = guest.run(c, step);
+    if (actual.vector === VECTOR_ENDLESS) return;
+    const differences = compareResults(c, expected[i]!, actual, { sticky: false });
     if (differences.length > 0 && out.length < 10) {
       const names = c.forms.map((id) => FORMS[id]!.text).join('; ');
       out.push(`${differences.slice(0, 6).join(', ')}: ${names} ${Buffer.from(c.code).toString('hex')}`);

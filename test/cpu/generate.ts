@@ -280,7 +280,7 @@ export class Generator {
    */
   #program(gpr: BigUint64Array, pointers: readonly number[], length: number): Code {
     const random = this.#random;
-    const counter = random.pick([3, 5, 8, 9, 10, 11, 12, 13, 14, 15].filter((r) => !pointers.includes(r)));
+    const counter = random.pick([3, 8, 9, 10, 11, 12, 13, 14, 15].filter((r) => !pointers.includes(r)));
     gpr[counter] = BigInt(1 + random.below(8));
     const reserved = [...pointers, counter];
     const code: number[] = [];
