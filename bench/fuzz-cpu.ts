@@ -3,9 +3,9 @@
  * state; everything defined is compared.
  *
  *     npm run fuzz:cpu -- --cases 100000 --seed 1 [--filter OP,…|--area AREA,…] [--length 6] [--step N]
- *                         [--tier liftoff|turbofan|default] [--report FILE] [--replay FILE] [--sticky]
+ *                         [--tier liftoff|turbofan|default] [--report FILE] [--replay FILE] [--sticky] [--all]
  *
- * Exit status 1 when there were differences. The report has one JSON line a difference, which --replay takes.
+ * --all: also forms without a lowering. Exit status 1 when there were differences. The report has one JSON line a difference, which --replay takes.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { setFlagsFromString } from 'node:v8';
 import { FORMS } from '../src/x86/table.ts';
 import { type CpuCase, caseFromJson, caseToJson } from '../test/cpu/case.ts';
 import { compareResults } from '../test/cpu/compare.ts';
-import { newGuestCpu } from '../test/cpu/engine.ts';
+import { isImplemented, newGuestCpu } from '../test/cpu/engine.ts';
 import { Generator, isComparable } from '../test/cpu/generate.ts';
 import { VECTOR_ENDLESS } from '../test/cpu/guest.ts';
 import { NativeCpu } from '../test/cpu/native.ts';
@@ -35,6 +35,7 @@ const { values } = parseArgs({
     report: { type: 'string', default: '/tmp/fuzz-cpu.jsonl' },
     replay: { type: 'string' },
     sticky: { type: 'boolean', default: false },
+    all: { type: 'boolean', default: false },
   },
 });
 
@@ -45,7 +46,11 @@ const seed = Number(values.seed);
 const areas = values.area?.split(',');
 const ops = values.filter?.split(',');
 const forms = FORMS.filter(
-  (form) => isComparable(form) && (!areas || areas.includes(form.area)) && (!ops || ops.includes(form.op)),
+  (form) =>
+    isComparable(form) &&
+    (values.all || isImplemented(form)) &&
+    (!areas || areas.includes(form.area)) &&
+    (!ops || ops.includes(form.op)),
 );
 if (forms.length === 0) throw new Error('no such forms');
 const generator = new Generator(new Random(seed), { forms, maxLength: Number(values.length) });
