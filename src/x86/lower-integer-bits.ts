@@ -4,7 +4,7 @@ import { KIND_LOGIC, KIND_RESULT } from './flags.ts';
 import type { Instruction, Operand } from './instruction.ts';
 import type { Place } from './lower-integer.ts';
 import { asImmediate, asRegister, type Lowering, type LoweringContext } from './lowering.ts';
-import { ARITHMETIC_FLAGS, CF, OF } from './state.ts';
+import { ARITHMETIC_FLAGS, CF, OF, OFF_FS_BASE, OFF_GS_BASE } from './state.ts';
 
 type OpenPlace = (ctx: LoweringContext, operand: Operand, size: number, write?: boolean) => Place;
 type SetCarry = (ctx: LoweringContext, emit: () => void) => void;
@@ -292,9 +292,13 @@ function bitTest(op: 'bt' | 'bts' | 'btr' | 'btc', openPlace: OpenPlace, setCarr
         .i64Const(size === 8 ? 6 : size === 4 ? 5 : 4)
         .i64ShrS();
       code.i64Const(size).i64Mul();
-      ctx.address(base);
+      ctx.address(base, false);
       code.i64Add();
-      if (base.addressSize === 4 && base.segment === 'none') ctx.truncate(4);
+      if (base.addressSize === 4) ctx.truncate(4);
+      if (base.segment !== 'none') {
+        ctx.loadState64(base.segment === 'fs' ? OFF_FS_BASE : OFF_GS_BASE);
+        code.i64Add();
+      }
       const address = ctx.checkedAddress(size, op !== 'bt');
       ctx.loadAt(address, size);
       value = ctx.toTemp('i64');

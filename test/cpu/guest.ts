@@ -46,7 +46,7 @@ export class GuestCpu {
   /** With `step`, the case runs in exact slices of that many instructions. */
   run(c: CpuCase, step = 0): CpuResult {
     const space = this.#space;
-    const code = new Uint8Array(512).fill(0xcc);
+    const code = new Uint8Array(4096).fill(0xcc);
     code.set(c.code);
     space.poke(CODE, code);
     space.poke(DATA, new Uint8Array(DATA_SIZE - WINDOW_SIZE));
