@@ -9,9 +9,6 @@
  */
 
 import type { AddressSpace } from '../lvm/address-space.ts';
-import type { Kernel } from './kernel.ts';
-import type { Process } from './process.ts';
-import type { Thread } from './thread.ts';
 import type { WaitQueue } from './wait-queue.ts';
 
 /** The thread sleeps; the handler will be executed again. */
@@ -33,9 +30,10 @@ export interface WaitFor {
 
 /** One execution of a system call. The same object may be used again for the next call: do not keep it. */
 export interface Syscall {
-  readonly kernel: Kernel;
-  readonly process: Process;
-  readonly thread: Thread;
+  /** The kernel, process and thread; each area's handlers narrow them to the interface they need (socket-kernel, fs-kernel). */
+  readonly kernel: unknown;
+  readonly process: unknown;
+  readonly thread: unknown;
   readonly space: AddressSpace;
   readonly number: number;
 
