@@ -55,8 +55,12 @@ interface Group {
   readonly pages: Set<number>;
 }
 
+/** What stays of a region once it is compiled: its instructions would be ten times as large. */
 interface Member {
-  readonly region: Region;
+  readonly entry: number;
+  readonly pages: readonly number[];
+  /** [start, end) of each block. */
+  readonly spans: readonly number[];
   readonly key: string;
 }
 
@@ -303,36 +307,36 @@ export class TranslatingCpu implements VirtualCpu {
 
   /** Translates a region and regions that it calls, in one module. */
   #install(state: SpaceState, region: Region): void {
-    let compiled = this.#regions.get(contentKey(state.space, region));
+    let compiled = this.#regions.get(contentKey(state.space, region.entry, spansOf(region)));
     // Another space may have other bytes where the module's other regions were.
     if (compiled === undefined || !compiled.members.every((member) => this.#matches(state.space, member))) {
-      compiled = this.#compile(this.#batch(state, region));
+      compiled = this.#compile(state.space, this.#batch(state, region));
     }
     const exports = new WebAssembly.Instance(compiled.module, state.imports).exports;
     const group: Group = { entries: [], pages: new Set() };
     compiled.members.forEach((member, i) => {
-      for (const page of member.region.pages) group.pages.add(page);
-      if (state.slots.has(member.region.entry)) return;
-      this.#place(state, group, member.region.entry, exports[`f${i}`] as RegionFunction);
+      for (const page of member.pages) group.pages.add(page);
+      if (state.slots.has(member.entry)) return;
+      this.#place(state, group, member.entry, exports[`f${i}`] as RegionFunction);
     });
     this.#watch(state, [...group.pages]);
     for (const page of group.pages) state.byPage.get(page)!.add(group);
   }
 
   #matches(space: AddressSpace, member: Member): boolean {
-    for (const page of member.region.pages) if (!space.isExecutable(page * PAGE_SIZE)) return false;
-    return contentKey(space, member.region) === member.key;
+    for (const page of member.pages) if (!space.isExecutable(page * PAGE_SIZE)) return false;
+    return contentKey(space, member.entry, member.spans) === member.key;
   }
 
   /** The region and those not yet translated that it goes to, breadth first. */
-  #batch(state: SpaceState, first: Region): Member[] {
-    const members: Member[] = [];
+  #batch(state: SpaceState, first: Region): Region[] {
+    const regions: Region[] = [];
     const seen = new Set<number>([first.entry]);
     const queue = [first];
     let instructions = 0;
     for (let i = 0; i < queue.length && i < BATCH_REGIONS && instructions < BATCH_INSTRUCTIONS; i++) {
       const region = queue[i]!;
-      members.push({ region, key: contentKey(state.space, region) });
+      regions.push(region);
       for (const block of region.blocks) instructions += block.insns.length;
       for (const target of exitsOf(region)) {
         if (queue.length >= BATCH_REGIONS) break;
@@ -342,16 +346,20 @@ export class TranslatingCpu implements VirtualCpu {
         if (next.blocks.length > 0) queue.push(next);
       }
     }
-    return members;
+    return regions;
   }
 
-  #compile(members: readonly Member[]): Compiled {
+  #compile(space: AddressSpace, regions: readonly Region[]): Compiled {
     const frame = moduleFrame();
-    const codes = members.map(() => frame.module.func(frame.regionType, 4096));
-    const direct = new Map(members.map((member, i) => [member.region.entry, codes[i]!.index]));
-    members.forEach((member, i) => {
-      translate(frame, codes[i]!, member.region, false, direct);
+    const codes = regions.map(() => frame.module.func(frame.regionType, 4096));
+    const direct = new Map(regions.map((region, i) => [region.entry, codes[i]!.index]));
+    regions.forEach((region, i) => {
+      translate(frame, codes[i]!, region, false, direct);
       frame.module.exportFunc(`f${i}`, codes[i]!.index);
+    });
+    const members = regions.map((region) => {
+      const spans = spansOf(region);
+      return { entry: region.entry, pages: region.pages, spans, key: contentKey(space, region.entry, spans) };
     });
     const compiled = { module: new WebAssembly.Module(frame.module.build()), members };
     for (const member of members) this.#regions.set(member.key, compiled);
@@ -380,7 +388,7 @@ export class TranslatingCpu implements VirtualCpu {
   }
 
   #instantiateCareful(state: SpaceState, region: Region): RegionFunction {
-    const key = contentKey(state.space, region);
+    const key = contentKey(state.space, region.entry, spansOf(region));
     let module = this.#modules.get(key);
     if (module === undefined) {
       const frame = moduleFrame();
@@ -515,12 +523,17 @@ export class TranslatingCpu implements VirtualCpu {
   }
 }
 
+/** [start, end) of each block, flat. */
+function spansOf(region: Region): number[] {
+  return region.blocks.flatMap((block) => [block.start, block.end]);
+}
+
 /** The region's bytes and addresses: two spaces with the same get the same module. */
-function contentKey(space: AddressSpace, region: Region): string {
-  let key = region.entry.toString(16);
-  for (const block of region.blocks) {
-    key += `:${block.start.toString(16)}=`;
-    for (let at = block.start; at < block.end; at++) key += String.fromCharCode(space.u8[at]!);
+function contentKey(space: AddressSpace, entry: number, spans: readonly number[]): string {
+  let key = entry.toString(16);
+  for (let i = 0; i < spans.length; i += 2) {
+    key += `:${spans[i]!.toString(16)}=`;
+    for (let at = spans[i]!; at < spans[i + 1]!; at++) key += String.fromCharCode(space.u8[at]!);
   }
   return key;
 }
