@@ -5,18 +5,21 @@
  * fetched. The jump cache in the guest's memory maps guest addresses to slots; what it misses is looked up in `slots`.
  * Modules are cached by the guest bytes that they were made from and shared by all spaces.
  *
- * Careful code is a region of one instruction in which a failed page check is repaired in place (`fix`) instead of
- * leaving: it runs the instruction at which normal code gave up, and the last stretch before an exact budget.
+ * Careful code is code by the basic block, enterable at every instruction, in which a failed page check is repaired in
+ * place (`fix`) instead of leaving: it runs from the instruction at which normal code gave up to the end of the function,
+ * and, one instruction at a time, the last stretch before an exact budget.
  */
 
 import type { AddressSpace } from '../lvm/address-space.ts';
 import type { CpuEnvironment, CpuExit, VirtualCpu } from '../lvm/cpu.ts';
-import { PAGE_SIZE, REGISTER_FILE, STATE_CODE, USER_END } from '../lvm/layout.ts';
+import { PAGE_SHIFT, PAGE_SIZE, REGISTER_FILE, STATE_CODE, USER_END } from '../lvm/layout.ts';
 import { canonicalFlags } from './flags.ts';
+import { DEPTH_LIMIT } from './lower-control.ts';
 import { jumpCacheEntry, moduleFrame } from './module.ts';
-import { discover, discoverBlock, exitsOf, fetch, isFailure, REGION_LIMIT, type Region } from './region.ts';
+import { type Block, discover, discoverBlock, exitsOf, fetch, isFailure, REGION_LIMIT, type Region } from './region.ts';
 import {
   type Context,
+  EXIT_BUDGET,
   EXIT_FAULT,
   EXIT_SYSCALL,
   OFF_BUDGET,
@@ -30,10 +33,22 @@ import {
   VECTOR_UD,
 } from './state.ts';
 import { type Machine, runHelper } from './support.ts';
-import { EXIT_FETCH, EXIT_RESUME, isImplemented, translate } from './translate.ts';
+import {
+  EXIT_CALLED,
+  EXIT_FETCH,
+  EXIT_NONE,
+  EXIT_RESUME,
+  EXIT_RETURNED,
+  isImplemented,
+  translate,
+} from './translate.ts';
 
-/** Instructions of a careful block. */
+/** Instructions of a careful block outside any region. */
 const CAREFUL_LIMIT = 32;
+/** Careful blocks run one after the other before a region is translated for the place where they have come to. */
+const CAREFUL_BLOCKS = 64;
+/** Guest calls that a nested call from JavaScript counts for. */
+const JS_DEPTH = 4;
 /** Regions of a module, and instructions after which no more are added: a module costs 26 KB and two mappings. */
 const BATCH_REGIONS = 12;
 const BATCH_INSTRUCTIONS = 1000;
@@ -53,6 +68,7 @@ type RegionFunction = (depth: number, rip: number) => number;
 interface Group {
   readonly entries: { readonly rip: number; readonly slot: number }[];
   readonly pages: Set<number>;
+  readonly members: readonly Member[];
 }
 
 /** What stays of a region once it is compiled: its instructions would be ten times as large. */
@@ -69,8 +85,13 @@ interface Compiled {
   readonly members: readonly Member[];
 }
 
-interface CarefulCode {
+/** A way into a careful block. */
+interface CarefulEntry {
   readonly run: RegionFunction;
+  /** The instruction of the block to begin with: the function's first argument. */
+  readonly index: number;
+  /** Address behind the block: where a call at its end returns to. */
+  readonly end: number;
   readonly pages: readonly number[];
 }
 
@@ -81,8 +102,9 @@ interface SpaceState extends Machine {
   readonly slots: Map<number, number>;
   /** The functions in the table, for calls from JavaScript. */
   readonly functions: (RegionFunction | null)[];
-  readonly careful: Map<number, CarefulCode>;
-  readonly single: Map<number, CarefulCode>;
+  /** By the address of the instruction; blocks, and single instructions. */
+  readonly careful: Map<number, CarefulEntry>;
+  readonly single: Map<number, CarefulEntry>;
   /** The careful code that runs has one instruction: it may drop translated code. */
   inSingle: boolean;
   /** Budget of the run beyond the slice in OFF_BUDGET. */
@@ -141,7 +163,7 @@ export class TranslatingCpu implements VirtualCpu {
       let rip = state.u32[OFF_RIP >> 2]!;
       if (high !== 0 || rip >= USER_END || rip === 0) return this.#fetchFault(state);
       if (single) {
-        rip = this.#careful(state, rip, true);
+        rip = this.#single(state, rip);
       } else {
         do {
           const slot = this.#resolve(state, rip);
@@ -242,7 +264,7 @@ export class TranslatingCpu implements VirtualCpu {
         env: {
           memory: space.memory,
           table,
-          slow: () => this.#slow(created),
+          slow: (depth: number) => this.#slow(created, depth),
           resolve: (rip: number) => this.#resolve(created, rip >>> 0),
           fix: (access: number) => this.#fix(created, access),
           helper: (id: number, arg: number) => runHelper(id, created, arg),
@@ -313,7 +335,7 @@ export class TranslatingCpu implements VirtualCpu {
       compiled = this.#compile(state.space, this.#batch(state, region));
     }
     const exports = new WebAssembly.Instance(compiled.module, state.imports).exports;
-    const group: Group = { entries: [], pages: new Set() };
+    const group: Group = { entries: [], pages: new Set(), members: compiled.members };
     compiled.members.forEach((member, i) => {
       for (const page of member.pages) group.pages.add(page);
       if (state.slots.has(member.entry)) return;
@@ -387,41 +409,108 @@ export class TranslatingCpu implements VirtualCpu {
     }
   }
 
-  #instantiateCareful(state: SpaceState, region: Region): RegionFunction {
-    const key = contentKey(state.space, region.entry, spansOf(region));
+  // --- careful code ---
+
+  /** Careful functions for the blocks, in one module; entries for all their instructions go to `cache`. */
+  #compileCareful(state: SpaceState, blocks: readonly Block[], cache: Map<number, CarefulEntry>): void {
+    const spans = blocks.flatMap((block) => [block.start, block.end]);
+    const key = `careful${contentKey(state.space, blocks[0]!.start, spans)}`;
     let module = this.#modules.get(key);
     if (module === undefined) {
       const frame = moduleFrame();
-      const code = frame.module.func(frame.regionType, 1024);
-      translate(frame, code, region, true, new Map());
-      frame.module.exportFunc('f', code.index);
+      blocks.forEach((block, i) => {
+        const code = frame.module.func(frame.regionType, 1024);
+        translate(frame, code, singleBlock(block), true, new Map());
+        frame.module.exportFunc(`f${i}`, code.index);
+      });
       module = new WebAssembly.Module(frame.module.build());
       this.#modules.set(key, module);
     }
-    return new WebAssembly.Instance(module, state.imports).exports.f as RegionFunction;
+    const exports = new WebAssembly.Instance(module, state.imports).exports;
+    blocks.forEach((block, i) => {
+      const { pages } = singleBlock(block);
+      const run = exports[`f${i}`] as RegionFunction;
+      this.#watch(state, pages);
+      block.insns.forEach((insn, index) => {
+        if (!cache.has(insn.rip)) cache.set(insn.rip, { run, index, end: block.end, pages });
+      });
+    });
   }
 
-  /**
-   * Runs careful code from rip: one instruction (one iteration of a REP instruction) or to the end of the basic block.
-   * Returns the next rip or 0.
-   */
-  #careful(state: SpaceState, rip: number, single: boolean): number {
-    const cache = single ? state.single : state.careful;
-    let code = cache.get(rip);
-    if (code === undefined) {
-      const region = discoverBlock(state.space, rip, single ? 1 : CAREFUL_LIMIT);
-      if (region.blocks.length === 0) return this.#unfetchable(state);
-      code = { run: this.#instantiateCareful(state, region), pages: region.pages };
-      cache.set(rip, code);
-      this.#watch(state, region.pages);
+  /** The careful code for the instruction at rip, if it can be fetched. */
+  #carefulEntry(state: SpaceState, rip: number): CarefulEntry | undefined {
+    const known = state.careful.get(rip);
+    if (known !== undefined) return known;
+    // All blocks of the region that gave up: what comes next is most likely one of them.
+    const entry = this.#regionAround(state, rip);
+    if (entry !== undefined) {
+      this.#compileCareful(state, discover(state.space, entry).blocks, state.careful);
+      const found = state.careful.get(rip);
+      if (found !== undefined) return found;
     }
-    state.inSingle = single;
+    const { blocks } = discoverBlock(state.space, rip, CAREFUL_LIMIT);
+    if (blocks.length > 0) this.#compileCareful(state, blocks, state.careful);
+    return state.careful.get(rip);
+  }
+
+  /** Entry of a translated region that has an instruction at rip. */
+  #regionAround(state: SpaceState, rip: number): number | undefined {
+    for (const group of state.byPage.get(rip >>> PAGE_SHIFT) ?? []) {
+      for (const { entry, spans } of group.members) {
+        for (let i = 0; i < spans.length; i += 2) if (rip >= spans[i]! && rip < spans[i + 1]!) return entry;
+      }
+    }
+    return undefined;
+  }
+
+  /** Runs one instruction (one iteration of a REP instruction) and returns the next rip, or 0. */
+  #single(state: SpaceState, rip: number): number {
+    let code = state.single.get(rip);
+    if (code === undefined) {
+      const { blocks } = discoverBlock(state.space, rip, 1);
+      if (blocks.length === 0) return this.#unfetchable(state);
+      this.#compileCareful(state, blocks, state.single);
+      code = state.single.get(rip)!;
+    }
+    state.inSingle = true;
     return code.run(0, rip);
   }
 
-  /** Import: the instruction at rip failed a check in normal code. */
-  #slow(state: SpaceState): number {
-    return this.#careful(state, state.u32[OFF_RIP >> 2]!, false);
+  /**
+   * Import: the instruction at rip failed a check in normal code. Goes on with careful code in the place of the region
+   * that gave up, until it returns or comes to where a region begins. Returns the next rip or 0; OFF_EXIT tells whether
+   * it is for the region's caller (EXIT_RETURNED) or to be jumped to.
+   */
+  #slow(state: SpaceState, depth: number): number {
+    const { u32 } = state;
+    let rip = u32[OFF_RIP >> 2]!;
+    for (let n = 0; n < CAREFUL_BLOCKS; n++) {
+      const code = this.#carefulEntry(state, rip);
+      if (code === undefined) return this.#unfetchable(state);
+      state.inSingle = false;
+      u32[OFF_EXIT >> 2] = EXIT_NONE;
+      rip = code.run(code.index, rip);
+      if (rip === 0 || u32[OFF_EXIT >> 2] === EXIT_RETURNED) return rip;
+      if (u32[OFF_EXIT >> 2] === EXIT_CALLED) {
+        if (depth < DEPTH_LIMIT) {
+          const slot = this.#resolve(state, rip);
+          if (slot === 0) return this.#unfetchable(state);
+          // JavaScript frames are larger than those of regions.
+          rip = state.functions[slot]!(depth + JS_DEPTH, rip);
+        }
+        if (rip !== code.end) {
+          u32[OFF_EXIT >> 2] = rip === 0 ? u32[OFF_EXIT >> 2]! : EXIT_RETURNED;
+          return rip;
+        }
+      }
+      if (this.#getBudget(state) <= 0) {
+        u32[OFF_EXIT >> 2] = EXIT_BUDGET;
+        return 0;
+      }
+      if (state.slots.has(rip)) break;
+    }
+    u32[OFF_EXIT >> 2] = EXIT_NONE;
+    return rip;
   }
 
   /** Import: makes an access possible or raises #PF. `access`: size | write << 16; the address is in OFF_EXIT_ADDRESS. */
@@ -521,6 +610,13 @@ export class TranslatingCpu implements VirtualCpu {
     const state = this.#state(space);
     for (const rip of entries) if (space.isExecutable(rip)) this.#resolve(state, rip);
   }
+}
+
+/** The block as a region of its own. */
+function singleBlock(block: Block): Region {
+  const pages: number[] = [];
+  for (let page = block.start >>> PAGE_SHIFT; page <= (block.end - 1) >>> PAGE_SHIFT; page++) pages.push(page);
+  return { entry: block.start, blocks: [block], index: new Map(), pages, failure: null };
 }
 
 /** [start, end) of each block, flat. */

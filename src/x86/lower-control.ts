@@ -9,10 +9,15 @@
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Instruction } from './instruction.ts';
 import { EXIT_KIND_CHAIN, EXIT_KIND_RETURN, FUNC_LOOKUP, type LoweringContext } from './lowering.ts';
-import { OFF_DF, OFF_RFLAGS_OTHER, RCX, RSP } from './state.ts';
+import { OFF_DF, OFF_EXIT, OFF_RFLAGS_OTHER, RCX, RSP } from './state.ts';
 
 /** Nested guest calls on the wasm stack; deeper ones unwind to the dispatcher. */
 export const DEPTH_LIMIT = 200;
+
+/** What careful code leaves in OFF_EXIT: it called (the return address is pushed), it returned, neither. */
+export const EXIT_NONE = 0;
+export const EXIT_CALLED = 18;
+export const EXIT_RETURNED = 19;
 
 /** Checks that `size` bytes can be pushed and returns the address's local; rsp is not changed. */
 export function pushSlot(ctx: LoweringContext, size: number): number {
@@ -46,6 +51,7 @@ export function lowerCall(
   moveStack(ctx, -8);
   code.localGet(to).localSet(ctx.next);
   if (ctx.careful) {
+    storeField(ctx, OFF_EXIT, EXIT_CALLED);
     ctx.exitDynamic(EXIT_KIND_RETURN, 0);
     return;
   }
@@ -77,6 +83,7 @@ export function lowerReturn(ctx: LoweringContext, insn: Instruction): void {
   ctx.loadAt(address, insn.size);
   code.localSet(ctx.next);
   moveStack(ctx, insn.size + extra);
+  if (ctx.careful) storeField(ctx, OFF_EXIT, EXIT_RETURNED);
   ctx.exitDynamic(EXIT_KIND_RETURN, 0);
 }
 

@@ -20,11 +20,10 @@ export interface ModuleFrame {
 export function moduleFrame(): ModuleFrame {
   const module = new ModuleBuilder();
   const regionType = module.type(['i32', 'i32'], ['i32']);
-  const toI32 = module.type([], ['i32']);
   const i32ToI32 = module.type(['i32'], ['i32']);
   module.importMemory('env', 'memory', 65536, 65536);
   module.importTable('env', 'table', 0, TABLE_LIMIT);
-  module.importFunc('env', 'slow', toI32);
+  module.importFunc('env', 'slow', i32ToI32);
   module.importFunc('env', 'resolve', i32ToI32);
   module.importFunc('env', 'fix', i32ToI32);
   module.importFunc('env', 'helper', regionType);

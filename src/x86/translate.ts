@@ -8,7 +8,7 @@
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import { Code } from '../wasm/emitter.ts';
 import type { Instruction } from './instruction.ts';
-import { lowerCall, lowerJumpIndirect, lowerLoop, lowerReturn, pushRflags } from './lower-control.ts';
+import { EXIT_RETURNED, lowerCall, lowerJumpIndirect, lowerLoop, lowerReturn, pushRflags } from './lower-control.ts';
 import { integerLowerings } from './lower-integer.ts';
 import { sseLowerings } from './lower-sse.ts';
 import { stringLowerings } from './lower-string.ts';
@@ -42,6 +42,7 @@ import { FORMS } from './table.ts';
 /** Internal exit reasons: the instruction at rip cannot be fetched; go on from rip with an empty wasm stack. */
 export const EXIT_FETCH = 16;
 export const EXIT_RESUME = 17;
+export { EXIT_CALLED, EXIT_NONE, EXIT_RETURNED } from './lower-control.ts';
 
 function loweringOf(op: string): Lowering | undefined {
   return integerLowerings.get(op) ?? stringLowerings.get(op) ?? sseLowerings.get(op) ?? x87Lowerings.get(op);
@@ -143,8 +144,9 @@ class RegionTranslator {
     code.end();
     if (!ctx.careful) {
       code.localGet(ctx.exitKind).i32Const(EXIT_KIND_SLOW).i32Eq().if();
-      code.call(FUNC_SLOW).localTee(t).i32Eqz().if();
-      code.i32Const(0).return();
+      code.localGet(ctx.depthParam).call(FUNC_SLOW).localTee(t).i32Eqz();
+      code.i32Const(REGISTER_FILE).i32Load(OFF_EXIT).i32Const(EXIT_RETURNED).i32Eq().i32Or().if();
+      code.localGet(t).return();
       code.end();
       code.localGet(t).i64ExtendI32U().localSet(ctx.next);
       code.end();
@@ -229,14 +231,29 @@ class RegionTranslator {
     ctx.flagOpKnown = -1;
     ctx.ended = false;
     if (!ctx.careful && (node === 0 || this.#structure.isLoop[node])) this.#budgetCheck(block.start);
-    code.localGet(ctx.budget).i64Const(count).i64Sub().localSet(ctx.budget);
+    code.localGet(ctx.budget).i64Const(count).i64Sub();
+    if (ctx.careful && count > 1) {
+      // The function's first argument is the instruction to begin with.
+      code.localGet(ctx.depthParam).i64ExtendI32U().i64Add().localSet(ctx.budget);
+      for (let i = 0; i < count; i++) code.block();
+      code.localGet(ctx.depthParam).brTable([...Array(count).keys()], 0);
+    } else {
+      code.localSet(ctx.budget);
+    }
     for (let i = 0; i < count; i++) {
       const insn = block.insns[i]!;
+      if (ctx.careful && count > 1) {
+        code.end();
+        ctx.flagOpKnown = -1;
+      }
       ctx.begin(insn);
       ctx.remaining = count - i;
       ctx.flagsDead = !ctx.careful && flagsDead(block.insns, i);
       this.#instruction(node, insn);
-      if (ctx.ended) return;
+      if (ctx.ended) {
+        if (ctx.careful) for (let j = i + 1; j < count; j++) code.end();
+        return;
+      }
     }
     if (block.insns.at(-1)!.flow === 'next') this.#goto(node, block.end);
   }
