@@ -165,6 +165,13 @@ export class Code {
     return this.params + this.#locals.length - 1;
   }
 
+  /** Forgets all instructions and locals. */
+  reset(): void {
+    this.w.length = 0;
+    this.#locals.length = 0;
+    this.depth = 0;
+  }
+
   /** Bytes of instructions so far. */
   get size(): number {
     return this.w.length;

@@ -32,6 +32,7 @@ import {
   OFF_XMM,
 } from './state.ts';
 import { type HelperName, helperId } from './support.ts';
+import { noUsage, type Usage } from './usage.ts';
 
 export type Lowering = (ctx: LoweringContext, insn: Instruction) => void;
 
@@ -50,14 +51,6 @@ export const EXIT_KIND_CHAIN = 1;
 export const EXIT_KIND_SLOW = 2;
 export const EXIT_KIND_STOP = 3;
 
-/** Registers that a region touches: bit masks. */
-export interface Usage {
-  gprUsed: number;
-  gprWritten: number;
-  xmmUsed: number;
-  xmmWritten: number;
-}
-
 /** log2 of an operand size of 1, 2, 4 or 8. */
 export function log2(size: number): number {
   return size === 8 ? 3 : size >> 1;
@@ -72,7 +65,12 @@ export class LoweringContext {
   readonly code: Code;
   /** One basic block, checks repaired in place, no control flow inside. */
   readonly careful: boolean;
+  /** The registers kept in locals: those expected, and what is touched beyond them. */
   readonly usage: Usage;
+  /** What the instruction being lowered has touched so far. */
+  touched = noUsage();
+  /** All that was touched. */
+  readonly total = noUsage();
   /** The instruction being lowered, and how many of its block's instructions, itself included, are not executed. */
   insn!: Instruction;
   remaining = 0;
@@ -117,6 +115,7 @@ export class LoweringContext {
   /** Starts an instruction: temporaries are free again. */
   begin(insn: Instruction): void {
     this.insn = insn;
+    this.touched = noUsage();
     for (const type in this.#tempsUsed) this.#tempsUsed[type] = 0;
   }
 
@@ -141,16 +140,26 @@ export class LoweringContext {
 
   /** The local of a general register. */
   gpr(index: number, write = false): number {
-    this.usage.gprUsed |= 1 << index;
-    if (write) this.usage.gprWritten |= 1 << index;
+    const bit = 1 << index;
+    this.touched.gprUsed |= bit;
+    this.total.gprUsed |= bit;
+    if (write) {
+      this.touched.gprWritten |= bit;
+      this.total.gprWritten |= bit;
+    }
     if (this.#gpr[index] === -1) this.#gpr[index] = this.code.local('i64');
     return this.#gpr[index]!;
   }
 
   /** The local of an XMM register. */
   xmm(index: number, write = false): number {
-    this.usage.xmmUsed |= 1 << index;
-    if (write) this.usage.xmmWritten |= 1 << index;
+    const bit = 1 << index;
+    this.touched.xmmUsed |= bit;
+    this.total.xmmUsed |= bit;
+    if (write) {
+      this.touched.xmmWritten |= bit;
+      this.total.xmmWritten |= bit;
+    }
     if (this.#xmm[index] === -1) this.#xmm[index] = this.code.local('v128');
     return this.#xmm[index]!;
   }
@@ -544,14 +553,14 @@ export class LoweringContext {
       if ((gprWritten >> i) & 1)
         code
           .i32Const(REGISTER_FILE)
-          .localGet(this.gpr(i))
+          .localGet(this.#gpr[i]!)
           .i64Store(OFF_GPR + 8 * i);
     }
     for (let i = 0; i < 16; i++) {
       if ((xmmWritten >> i) & 1)
         code
           .i32Const(REGISTER_FILE)
-          .localGet(this.xmm(i))
+          .localGet(this.#xmm[i]!)
           .v128Store(OFF_XMM + 16 * i);
     }
     code.i32Const(REGISTER_FILE).localGet(this.flagOp).i32Store(OFF_FLAG_OP);
@@ -569,14 +578,14 @@ export class LoweringContext {
         code
           .i32Const(REGISTER_FILE)
           .i64Load(OFF_GPR + 8 * i)
-          .localSet(this.gpr(i));
+          .localSet(this.#gpr[i]!);
     }
     for (let i = 0; i < 16; i++) {
       if ((this.usage.xmmUsed >> i) & 1)
         code
           .i32Const(REGISTER_FILE)
           .v128Load(OFF_XMM + 16 * i)
-          .localSet(this.xmm(i));
+          .localSet(this.#xmm[i]!);
     }
     code.i32Const(REGISTER_FILE).i32Load(OFF_FLAG_OP).localSet(this.flagOp);
     code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_RESULT).localSet(this.flagResult);

@@ -1,12 +1,12 @@
 /**
  * A region becomes a WebAssembly function `(depth, rip) → next rip or 0`.
  *
- * Every region is lowered twice: the first time only to learn which registers it touches, since a guest call in its middle
- * must store all of them. Control flow is structured (structure.ts); irreducible graphs get a loop with br_table.
+ * A guest call in the middle of a region must store all registers that the region writes, also those behind the call: they
+ * are estimated beforehand (usage.ts), and where the estimate was too low the region is lowered again. Control flow is structured (structure.ts); irreducible graphs get a loop with br_table.
  */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
-import { Code } from '../wasm/emitter.ts';
+import type { Code } from '../wasm/emitter.ts';
 import type { Instruction } from './instruction.ts';
 import { EXIT_RETURNED, lowerCall, lowerJumpIndirect, lowerLoop, lowerReturn, pushRflags } from './lower-control.ts';
 import { integerLowerings } from './lower-integer.ts';
@@ -21,7 +21,6 @@ import {
   FUNC_SLOW,
   type Lowering,
   LoweringContext,
-  type Usage,
 } from './lowering.ts';
 import type { ModuleFrame } from './module.ts';
 import type { Block, Region } from './region.ts';
@@ -38,6 +37,7 @@ import {
 } from './state.ts';
 import { type Structure, structureOf } from './structure.ts';
 import { FORMS } from './table.ts';
+import { addUsage, covers, expectUsage, learnUsage, noUsage, type Usage } from './usage.ts';
 
 /** Internal exit reasons: the instruction at rip cannot be fetched; go on from rip with an empty wasm stack. */
 export const EXIT_FETCH = 16;
@@ -64,9 +64,32 @@ export function translate(
   careful: boolean,
   direct: ReadonlyMap<number, number>,
 ): void {
-  const usage: Usage = { gprUsed: 0, gprWritten: 0, xmmUsed: 0, xmmWritten: 0 };
-  new RegionTranslator(new Code(0, 2, 4096), usage, region, careful, frame.regionType, direct).run();
-  new RegionTranslator(code, usage, region, careful, frame.regionType, direct).run();
+  const expected = noUsage();
+  for (const block of region.blocks) for (const insn of block.insns) expectUsage(insn, expected);
+  const structure = structureOf(region.blocks.map((block) => successors(region, block, careful)));
+  for (;;) {
+    const touched = new RegionTranslator(code, expected, region, structure, careful, frame.regionType, direct).run();
+    if (covers(expected, touched)) return;
+    addUsage(expected, touched);
+    code.reset();
+  }
+}
+
+/** Numbers of the region's blocks that control goes to from `block`. */
+function successors(region: Region, block: Block, careful: boolean): number[] {
+  const result: number[] = [];
+  if (careful) return result;
+  const last = block.insns.at(-1)!;
+  const add = (rip: number): void => {
+    const to = region.index.get(rip);
+    if (to !== undefined) result.push(to);
+  };
+  const target = last.operands[0];
+  if ((last.flow === 'jump' || last.flow === 'branch') && target?.kind === 'target') add(target.address);
+  if (last.flow === 'next' || last.flow === 'branch' || last.flow === 'call' || last.flow === 'call-indirect') {
+    add(block.end);
+  }
+  return result;
 }
 
 class RegionTranslator {
@@ -87,6 +110,7 @@ class RegionTranslator {
     code: Code,
     usage: Usage,
     region: Region,
+    structure: Structure,
     careful: boolean,
     regionType: number,
     direct: ReadonlyMap<number, number>,
@@ -96,27 +120,11 @@ class RegionTranslator {
     this.#ctx = new LoweringContext(code, usage, careful);
     this.#region = region;
     this.#regionType = regionType;
-    this.#structure = structureOf(region.blocks.map((block) => this.#successors(block)));
+    this.#structure = structure;
   }
 
-  /** Blocks of this region that control goes to from `block`. */
-  #successors(block: Block): number[] {
-    const last = block.insns.at(-1)!;
-    const result: number[] = [];
-    const add = (rip: number): void => {
-      const to = this.#region.index.get(rip);
-      if (to !== undefined) result.push(to);
-    };
-    if (this.#ctx.careful) return result;
-    const target = last.operands[0];
-    if ((last.flow === 'jump' || last.flow === 'branch') && target?.kind === 'target') add(target.address);
-    if (last.flow === 'next' || last.flow === 'branch' || last.flow === 'call' || last.flow === 'call-indirect') {
-      add(block.end);
-    }
-    return result;
-  }
-
-  run(): void {
+  /** Returns the registers touched. */
+  run(): Usage {
     const ctx = this.#ctx;
     const code = this.#code;
     ctx.reload();
@@ -130,6 +138,7 @@ class RegionTranslator {
     code.end();
     this.#exitPath();
     code.end();
+    return ctx.total;
   }
 
   /** Registers back, then the way that `exitKind` says. */
@@ -249,7 +258,9 @@ class RegionTranslator {
       ctx.begin(insn);
       ctx.remaining = count - i;
       ctx.flagsDead = !ctx.careful && flagsDead(block.insns, i);
+      const { touched } = ctx;
       this.#instruction(node, insn);
+      learnUsage(insn, touched);
       if (ctx.ended) {
         if (ctx.careful) for (let j = i + 1; j < count; j++) code.end();
         return;
