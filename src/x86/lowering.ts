@@ -30,6 +30,7 @@ import {
   OFF_GPR,
   OFF_GS_BASE,
   OFF_XMM,
+  VECTOR_GP,
 } from './state.ts';
 import { type HelperName, helperId } from './support.ts';
 import { noUsage, type Usage } from './usage.ts';
@@ -270,10 +271,26 @@ export class LoweringContext {
     return local;
   }
 
-  #check(local: number, wide: number, size: number, write: boolean): void {
+  /** As `checked` for 16 bytes that must be aligned: #GP where they are not (SDM vol. 1, 4.1.1). */
+  checkedAligned(mem: MemoryOperand, write: boolean): number {
+    const code = this.code;
+    this.address(mem);
+    const wide = this.temp('i64');
+    const local = this.temp('i32');
+    code.localTee(wide).i32WrapI64().localSet(local);
+    if (this.careful) {
+      code.localGet(local).i32Const(15).i32And().if();
+      this.exception(VECTOR_GP);
+      code.end();
+    }
+    this.#check(local, wide, 16, write, true);
+    return local;
+  }
+
+  #check(local: number, wide: number, size: number, write: boolean, aligned = false): void {
     const code = this.code;
     code.localGet(local).i32Const(12).i32ShrU().i32Load8U(PAGE_STATE);
-    if (size > 1) {
+    if (size > 1 && !aligned) {
       code
         .localGet(local)
         .i32Const(size - 1)
@@ -284,6 +301,7 @@ export class LoweringContext {
         .i32Or();
     }
     if (!write) code.i32Const(STATE_NO_READ).i32And();
+    if (aligned && !this.careful) code.localGet(local).i32Const(15).i32And().i32Or();
     if (wide >= 0) code.localGet(wide).i64Const(32).i64ShrU().i32WrapI64().i32Or();
     code.if();
     if (this.careful) {

@@ -17,5 +17,5 @@ export function isImplemented(form: Form): boolean {
     return sseLowerings.has(form.op) && (form.opW === null || sseLowerings.has(form.opW));
   }
   if (form.area === 'x87') return x87Lowerings.has(form.op);
-  return form.area !== 'mmx';
+  return form.area !== 'mmx' || (sseLowerings.has(form.op) && (form.opW === null || sseLowerings.has(form.opW)));
 }

@@ -1,0 +1,220 @@
+/**
+ * SSE, SSE2 and MMX data movement: Intel SDM vol. 1, 10.4.1.1, 10.4.6, 11.4.1.1 and 11.4.4, and vol. 2.
+ *
+ * Non-temporal stores, prefetches and fences are ordinary stores and nothing: a guest's threads share one host thread.
+ */
+
+import type { Operand } from './instruction.ts';
+import { checkPending, enterMmx, isMmx, setMmx, setVector, source, usesMmx } from './lower-sse-common.ts';
+import { asImmediate, asRegister, type Lowering, type LoweringContext } from './lowering.ts';
+
+/** 16 bytes, whole. */
+function moveAll(aligned: boolean): Lowering {
+  return (ctx, insn) => {
+    const code = ctx.code;
+    const [to, from] = insn.operands as [Operand, Operand];
+    if (to.kind === 'mem') {
+      const address = aligned ? ctx.checkedAligned(to, true) : ctx.checked(to, 16, true);
+      code
+        .localGet(address)
+        .localGet(ctx.xmm(asRegister(from).index))
+        .v128Store();
+      return;
+    }
+    code.localGet(source(ctx, from, !aligned));
+    setVector(ctx, to);
+  };
+}
+
+/** movss, movsd: a load clears the rest of the register, a move between registers keeps it. */
+function moveScalar(size: 4 | 8): Lowering {
+  return (ctx, insn) => {
+    const code = ctx.code;
+    const [to, from] = insn.operands as [Operand, Operand];
+    if (to.kind === 'mem') {
+      storeLane(ctx, ctx.checked(to, size, true), ctx.xmm(asRegister(from).index), size, 0);
+      return;
+    }
+    const value = source(ctx, from);
+    if (from.kind === 'mem') {
+      code.localGet(value);
+    } else {
+      code.localGet(value).localGet(ctx.xmm(asRegister(to).index));
+      code.i8x16Shuffle(Array.from({ length: 16 }, (_, i) => (i < size ? i : 16 + i)));
+    }
+    setVector(ctx, to);
+  };
+}
+
+function storeLane(ctx: LoweringContext, address: number, value: number, size: 4 | 8, lane: number): void {
+  ctx.code.localGet(address).localGet(value);
+  if (size === 8) ctx.code.v128Store64Lane(lane);
+  else ctx.code.v128Store32Lane(lane);
+}
+
+/** movlps, movhps and so on: one half to or from memory. */
+function moveHalf(lane: 0 | 1): Lowering {
+  return (ctx, insn) => {
+    const [to, from] = insn.operands as [Operand, Operand];
+    if (to.kind === 'mem') {
+      storeLane(ctx, ctx.checked(to, 8, true), ctx.xmm(asRegister(from).index), 8, lane);
+      return;
+    }
+    if (from.kind !== 'mem') throw new Error('operand');
+    const address = ctx.checked(from, 8, false);
+    ctx.code
+      .localGet(address)
+      .localGet(ctx.xmm(asRegister(to).index))
+      .v128Load64Lane(lane);
+    setVector(ctx, to);
+  };
+}
+
+/** movhlps, movlhps: the other half of the source into one half of the destination. */
+function moveAcross(lane: 0 | 1): Lowering {
+  return (ctx, insn) => {
+    const [to, from] = insn.operands as [Operand, Operand];
+    ctx.code.localGet(ctx.xmm(asRegister(to).index)).localGet(source(ctx, from));
+    const half = (start: number): number[] => Array.from({ length: 8 }, (_, i) => start + i);
+    ctx.code.i8x16Shuffle(lane === 0 ? [...half(24), ...half(8)] : [...half(0), ...half(16)]);
+    setVector(ctx, to);
+  };
+}
+
+/** movd and movq in all directions. */
+function moveLow(size: 4 | 8): Lowering {
+  return (ctx, insn) => {
+    const code = ctx.code;
+    const [to, from] = insn.operands as [Operand, Operand];
+    const mmx = usesMmx(insn);
+    if (mmx) checkPending(ctx);
+    if (insn.op === 'movntq') enterMmx(ctx);
+    if (to.kind === 'mem' && from.kind === 'reg' && from.file === 'xmm') {
+      storeLane(ctx, ctx.checked(to, size, true), ctx.xmm(from.index), size, 0);
+      return;
+    }
+    if (from.kind === 'mem' && !mmx) {
+      code.localGet(source(ctx, { ...from, size }));
+      setVector(ctx, to);
+      return;
+    }
+    const address = to.kind === 'mem' ? ctx.checked(to, size, true) : -1;
+    if (from.kind === 'reg' && from.file !== 'gpr') {
+      code.localGet(source(ctx, from));
+      if (size === 8) code.i64x2ExtractLane(0);
+      else code.i32x4ExtractLane(0).i64ExtendI32U();
+    } else {
+      ctx.getOperand(from, size);
+    }
+    const value = ctx.toTemp('i64');
+    if (mmx) enterMmx(ctx);
+    if (to.kind === 'mem') {
+      ctx.storeAt(address, size, value);
+    } else if (isMmx(to)) {
+      code.localGet(value);
+      setMmx(ctx, asRegister(to).index);
+    } else if (asRegister(to).file === 'gpr') {
+      code.localGet(value);
+      ctx.setReg(asRegister(to).index, size);
+    } else {
+      code.v128Const(0n, 0n).localGet(value).i64x2ReplaceLane(0);
+      setVector(ctx, to);
+    }
+  };
+}
+
+/** movmskps, movmskpd, pmovmskb: the lanes' sign bits. */
+function mask(kind: 'ps' | 'pd' | 'b'): Lowering {
+  return (ctx, insn) => {
+    const code = ctx.code;
+    const [to, from] = insn.operands as [Operand, Operand];
+    const mmx = usesMmx(insn);
+    if (mmx) checkPending(ctx);
+    code.localGet(source(ctx, from));
+    if (mmx) enterMmx(ctx);
+    if (kind === 'ps') code.i32x4Bitmask();
+    else if (kind === 'pd') code.i64x2Bitmask();
+    else code.i8x16Bitmask();
+    code.i64ExtendI32U();
+    ctx.setReg(asRegister(to).index, 8);
+  };
+}
+
+/**
+ * maskmovdqu, maskmovq: bytes whose mask byte has its top bit set go to (e/r)di. As processors do, the upper eight bytes
+ * are checked first, and MMX state is entered although the store faults (movntq likewise).
+ */
+function moveMasked(ctx: LoweringContext, insn: Parameters<Lowering>[1]): void {
+  const code = ctx.code;
+  const [to, from, select] = insn.operands as [Operand, Operand, Operand];
+  if (to.kind !== 'mem') throw new Error('operand');
+  const mmx = usesMmx(insn);
+  if (mmx) {
+    checkPending(ctx);
+    enterMmx(ctx);
+  } else {
+    ctx.address(to);
+    code.i64Const(8).i64Add();
+    ctx.checkedAddress(8, true);
+  }
+  const address = ctx.checked(to, 8, true);
+  const value = source(ctx, from);
+  const bits = source(ctx, select);
+  code.localGet(address).localGet(value).localGet(address);
+  if (mmx) code.v128Load64Zero();
+  else code.v128Load();
+  code.localGet(bits).i32Const(7).i8x16ShrS().v128Bitselect();
+  if (mmx) code.v128Store64Lane(0);
+  else code.v128Store();
+}
+
+function nothing(): void {}
+
+export function addMoveLowerings(map: Map<string, Lowering>): void {
+  for (const op of ['movaps', 'movapd', 'movdqa', 'movntps', 'movntpd', 'movntdq']) map.set(op, moveAll(true));
+  for (const op of ['movups', 'movupd', 'movdqu']) map.set(op, moveAll(false));
+  map.set('movss', moveScalar(4));
+  map.set('movsd', moveScalar(8));
+  for (const op of ['movlps', 'movlpd']) map.set(op, moveHalf(0));
+  for (const op of ['movhps', 'movhpd']) map.set(op, moveHalf(1));
+  map.set('movhlps', moveAcross(0));
+  map.set('movlhps', moveAcross(1));
+  map.set('movd', moveLow(4));
+  for (const op of ['movq', 'movntq', 'movq2dq', 'movdq2q']) map.set(op, moveLow(8));
+  map.set('movmskps', mask('ps'));
+  map.set('movmskpd', mask('pd'));
+  map.set('pmovmskb', mask('b'));
+  map.set('maskmovdqu', moveMasked);
+  map.set('maskmovq', moveMasked);
+  map.set('movnti', (ctx, insn) => {
+    const [to, from] = insn.operands as [Operand, Operand];
+    if (to.kind !== 'mem') throw new Error('operand');
+    ctx.storeAt(ctx.checked(to, to.size, true), to.size, ctx.gpr(asRegister(from).index));
+  });
+  map.set('pextrw', (ctx, insn) => {
+    const [to, from, lane] = insn.operands as [Operand, Operand, Operand];
+    const mmx = usesMmx(insn);
+    if (mmx) checkPending(ctx);
+    ctx.code.localGet(source(ctx, from));
+    if (mmx) enterMmx(ctx);
+    ctx.code.i16x8ExtractLaneU(Number(asImmediate(lane)) & (mmx ? 3 : 7)).i64ExtendI32U();
+    ctx.setReg(asRegister(to).index, 8);
+  });
+  map.set('pinsrw', (ctx, insn) => {
+    const [to, from, lane] = insn.operands as [Operand, Operand, Operand];
+    const mmx = usesMmx(insn);
+    if (mmx) checkPending(ctx);
+    ctx.getOperand(from, 2);
+    const word = ctx.toTemp('i64');
+    ctx.code.localGet(source(ctx, to)).localGet(word).i32WrapI64();
+    if (mmx) enterMmx(ctx);
+    ctx.code.i16x8ReplaceLane(Number(asImmediate(lane)) & (mmx ? 3 : 7));
+    setVector(ctx, to);
+  });
+  for (const op of ['sfence', 'lfence', 'mfence']) map.set(op, nothing);
+  // A line that cannot be read faults.
+  map.set('clflush', (ctx, insn) => {
+    const operand = insn.operands[0]!;
+    if (operand.kind === 'mem') ctx.checked(operand, 1, false);
+  });
+}
