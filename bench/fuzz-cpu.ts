@@ -3,8 +3,9 @@
  * state; everything defined is compared.
  *
  *     npm run fuzz:cpu -- --cases 100000 --seed 1 [--filter OP,…|--area AREA,…] [--length 6] [--step N]
- *                         [--tier liftoff|turbofan|default] [--report FILE] [--replay FILE] [--sticky] [--all]
+ *                         [--tier liftoff|turbofan|default] [--report FILE] [--replay FILE] [--sticky] [--mxcsr] [--all]
  *
+ * --mxcsr: other settings than the default, with which the sticky flags are compared too.
  * --all: also forms without a lowering. Exit status 1 when there were differences. The report has one JSON line a difference, which --replay takes.
  */
 
@@ -35,6 +36,7 @@ const { values } = parseArgs({
     report: { type: 'string', default: '/tmp/fuzz-cpu.jsonl' },
     replay: { type: 'string' },
     sticky: { type: 'boolean', default: false },
+    mxcsr: { type: 'boolean', default: false },
     all: { type: 'boolean', default: false },
   },
 });
@@ -53,7 +55,7 @@ const forms = FORMS.filter(
     (!ops || ops.includes(form.op)),
 );
 if (forms.length === 0) throw new Error('no such forms');
-const generator = new Generator(new Random(seed), { forms, maxLength: Number(values.length) });
+const generator = new Generator(new Random(seed), { forms, maxLength: Number(values.length), mxcsr: values.mxcsr });
 const native = new NativeCpu();
 const report: string[] = [];
 const byOp = new Map<string, number>();

@@ -88,7 +88,6 @@ function moveLow(size: 4 | 8): Lowering {
     const [to, from] = insn.operands as [Operand, Operand];
     const mmx = usesMmx(insn);
     if (mmx) checkPending(ctx);
-    if (insn.op === 'movntq') enterMmx(ctx);
     if (to.kind === 'mem' && from.kind === 'reg' && from.file === 'xmm') {
       storeLane(ctx, ctx.checked(to, size, true), ctx.xmm(from.index), size, 0);
       return;
@@ -142,7 +141,7 @@ function mask(kind: 'ps' | 'pd' | 'b'): Lowering {
 
 /**
  * maskmovdqu, maskmovq: bytes whose mask byte has its top bit set go to (e/r)di. As processors do, the upper eight bytes
- * are checked first, and MMX state is entered although the store faults (movntq likewise).
+ * are checked first, and MMX state is entered although the store faults.
  */
 function moveMasked(ctx: LoweringContext, insn: Parameters<Lowering>[1]): void {
   const code = ctx.code;

@@ -1,12 +1,49 @@
 /** Lowerings of the SSE, SSE2 and MMX instructions, by mnemonic. */
 
+import { checkPending, enterMmx } from './lower-sse-common.ts';
+import { addConvertLowerings } from './lower-sse-convert.ts';
+import { addFloatLowerings } from './lower-sse-float.ts';
 import { addPackedLowerings } from './lower-sse-int.ts';
 import { addMoveLowerings } from './lower-sse-move.ts';
 import { addShuffleLowerings } from './lower-sse-shuffle.ts';
+import './softfloat-sse.ts';
+import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Lowering } from './lowering.ts';
+import { OFF_FTW, OFF_MXCSR, VECTOR_GP } from './state.ts';
 
 export const sseLowerings = new Map<string, Lowering>();
 
 addMoveLowerings(sseLowerings);
 addPackedLowerings(sseLowerings);
 addShuffleLowerings(sseLowerings);
+addFloatLowerings(sseLowerings);
+addConvertLowerings(sseLowerings);
+
+// Bits 16 … 31 are reserved: MXCSR_MASK is 0xffff.
+sseLowerings.set('ldmxcsr', (ctx, insn) => {
+  const code = ctx.code;
+  ctx.getOperand(insn.operands[0]!, 4);
+  code.i32WrapI64();
+  const value = ctx.toTemp('i32');
+  code.localGet(value).i32Const(16).i32ShrU().if();
+  ctx.exception(VECTOR_GP);
+  code.end();
+  ctx.storeState32(OFF_MXCSR, value);
+  ctx.mxcsrChecked = false;
+});
+
+sseLowerings.set('stmxcsr', (ctx, insn) => {
+  const operand = insn.operands[0]!;
+  if (operand.kind !== 'mem') throw new Error('operand');
+  const address = ctx.checked(operand, 4, true);
+  ctx.code.localGet(address);
+  ctx.loadState32(OFF_MXCSR);
+  ctx.code.i32Store();
+});
+
+// The tag word says: all empty. TOP becomes 0 too, as with every MMX instruction.
+sseLowerings.set('emms', (ctx) => {
+  checkPending(ctx);
+  enterMmx(ctx);
+  ctx.code.i32Const(REGISTER_FILE).i32Const(0).i32Store16(OFF_FTW);
+});

@@ -81,6 +81,8 @@ export class LoweringContext {
   flagOpKnown = -1;
   /** Nobody can see the flags that this instruction sets. */
   flagsDead = false;
+  /** This block has tested that MXCSR wants nothing special (lower-sse-mxcsr.ts). */
+  mxcsrChecked = false;
   /** The instruction ended its block itself (an unconditional exit was emitted). */
   ended = false;
 
@@ -561,6 +563,7 @@ export class LoweringContext {
     code.end();
     this.reload();
     this.flagOpKnown = -1;
+    this.mxcsrChecked = false;
   }
 
   /** Stores the modified registers, flags and the budget into the register file. */

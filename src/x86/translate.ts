@@ -238,6 +238,7 @@ class RegionTranslator {
     const block = this.#region.blocks[node]!;
     const count = block.insns.length;
     ctx.flagOpKnown = -1;
+    ctx.mxcsrChecked = false;
     ctx.ended = false;
     if (!ctx.careful && (node === 0 || this.#structure.isLoop[node])) this.#budgetCheck(block.start);
     code.localGet(ctx.budget).i64Const(count).i64Sub();

@@ -1,0 +1,255 @@
+/**
+ * SSE and SSE2 floating-point arithmetic and comparison: Intel SDM vol. 1, 10.4.1 and 11.4.1, and vol. 2.
+ *
+ * WebAssembly leaves a NaN's sign and payload open, and V8's compilers differ: behind every operation whose result is a
+ * NaN the bits are computed from the operands (SDM vol. 1, table 4-7): the first operand if it is a NaN, else the second,
+ * quieted; else the default NaN.
+ */
+
+import { REGISTER_FILE } from '../lvm/layout.ts';
+import type { Instruction, Operand } from './instruction.ts';
+import { setVector, source, splat } from './lower-sse-common.ts';
+import { callSoft, floating, OFF_SSE_RESULT } from './lower-sse-mxcsr.ts';
+import { asImmediate, type Lowering, type LoweringContext } from './lowering.ts';
+
+export type FloatSize = 4 | 8;
+
+export const QUIET: Record<FloatSize, bigint> = { 4: 0x0040_0000n, 8: 0x0008_0000_0000_0000n };
+export const DEFAULT_NAN: Record<FloatSize, bigint> = { 4: 0xffc0_0000n, 8: 0xfff8_0000_0000_0000n };
+
+/** Wasm instructions by operation: scalar single, double, packed single, double. */
+const ARITHMETIC = {
+  add: ['f32Add', 'f64Add', 'f32x4Add', 'f64x2Add'],
+  sub: ['f32Sub', 'f64Sub', 'f32x4Sub', 'f64x2Sub'],
+  mul: ['f32Mul', 'f64Mul', 'f32x4Mul', 'f64x2Mul'],
+  div: ['f32Div', 'f64Div', 'f32x4Div', 'f64x2Div'],
+  sqrt: ['f32Sqrt', 'f64Sqrt', 'f32x4Sqrt', 'f64x2Sqrt'],
+} as const;
+type Arithmetic = keyof typeof ARITHMETIC;
+
+/** Pushes the low float of a v128 local. */
+export function pushLow(ctx: LoweringContext, size: FloatSize, local: number): void {
+  ctx.code.localGet(local);
+  if (size === 4) ctx.code.f32x4ExtractLane(0);
+  else ctx.code.f64x2ExtractLane(0);
+}
+
+/** Pushes the v128 local `upper` with its lowest `size` bytes replaced by those of the v128 on the stack. */
+export function mergeLow(ctx: LoweringContext, size: number, upper: number): void {
+  ctx.code.localGet(upper);
+  ctx.code.i8x16Shuffle(Array.from({ length: 16 }, (_, i) => (i < size ? i : 16 + i)));
+}
+
+function isNan(ctx: LoweringContext, size: FloatSize, local: number): void {
+  ctx.code.localGet(local).localGet(local);
+  if (size === 4) ctx.code.f32Ne();
+  else ctx.code.f64Ne();
+}
+
+function scalar(op: Arithmetic, size: FloatSize): Lowering {
+  const type = size === 4 ? 'f32' : 'f64';
+  const emit = ARITHMETIC[op][size === 4 ? 0 : 1];
+  return (ctx, insn) => {
+    const code = ctx.code;
+    const [to, from] = insn.operands as [Operand, Operand];
+    const b = source(ctx, from);
+    const a = source(ctx, to);
+    floating(ctx, { op: insn.op, a, b, type: 'v128' }, () => {
+      const fb = ctx.temp(type);
+      const result = ctx.temp(type);
+      let fa = -1;
+      code.localGet(a);
+      if (op !== 'sqrt') {
+        fa = ctx.temp(type);
+        pushLow(ctx, size, a);
+        code.localTee(fa);
+      }
+      pushLow(ctx, size, b);
+      code.localTee(fb)[emit]().localTee(result);
+      if (size === 4) code.f32x4ReplaceLane(0);
+      else code.f64x2ReplaceLane(0);
+      const out = ctx.toTemp('v128');
+      isNan(ctx, size, result);
+      code.if();
+      code.localGet(out);
+      if (fa >= 0) quieted(ctx, size, a);
+      quieted(ctx, size, b);
+      scalarBits(ctx, size, DEFAULT_NAN[size]);
+      isNan(ctx, size, fb);
+      code.select();
+      if (fa >= 0) {
+        isNan(ctx, size, fa);
+        code.select();
+      }
+      if (size === 4) code.i32x4ReplaceLane(0);
+      else code.i64x2ReplaceLane(0);
+      code.localSet(out).end();
+      code.localGet(out);
+    });
+    setVector(ctx, to);
+  };
+}
+
+function scalarBits(ctx: LoweringContext, size: FloatSize, bits: bigint): void {
+  if (size === 4) ctx.code.i32Const(Number(BigInt.asIntN(32, bits)));
+  else ctx.code.i64Const(BigInt.asIntN(64, bits));
+}
+
+/** Pushes the low lane's bits as an integer, quiet bit set. */
+function quieted(ctx: LoweringContext, size: FloatSize, local: number): void {
+  ctx.code.localGet(local);
+  if (size === 4) ctx.code.i32x4ExtractLane(0);
+  else ctx.code.i64x2ExtractLane(0);
+  scalarBits(ctx, size, QUIET[size]);
+  if (size === 4) ctx.code.i32Or();
+  else ctx.code.i64Or();
+}
+
+function notEqual(ctx: LoweringContext, size: FloatSize, local: number): void {
+  ctx.code.localGet(local).localGet(local);
+  if (size === 4) ctx.code.f32x4Ne();
+  else ctx.code.f64x2Ne();
+}
+
+function packed(op: Arithmetic, size: FloatSize): Lowering {
+  const emit = ARITHMETIC[op][size === 4 ? 2 : 3];
+  return (ctx, insn) => {
+    const code = ctx.code;
+    const [to, from] = insn.operands as [Operand, Operand];
+    const b = source(ctx, from);
+    const a = source(ctx, to);
+    floating(ctx, { op: insn.op, a, b, type: 'v128' }, () => {
+      if (op !== 'sqrt') code.localGet(a);
+      code.localGet(b)[emit]();
+      const result = ctx.toTemp('v128');
+      notEqual(ctx, size, result);
+      const nans = ctx.temp('v128');
+      code.localTee(nans).v128AnyTrue().if();
+      if (op !== 'sqrt') {
+        code.localGet(a);
+        splat(ctx, size, QUIET[size]);
+        code.v128Or();
+      }
+      code.localGet(b);
+      splat(ctx, size, QUIET[size]);
+      code.v128Or();
+      splat(ctx, size, DEFAULT_NAN[size]);
+      notEqual(ctx, size, b);
+      code.v128Bitselect();
+      if (op !== 'sqrt') {
+        notEqual(ctx, size, a);
+        code.v128Bitselect();
+      }
+      code.localGet(result).localGet(nans).v128Bitselect().localSet(result).end();
+      code.localGet(result);
+    });
+    setVector(ctx, to);
+  };
+}
+
+/** min: dst < src ? dst : src. max: dst > src ? dst : src. So the source where one is a NaN or both are zero. */
+function extreme(op: 'min' | 'max', size: FloatSize, isScalar: boolean): Lowering {
+  return (ctx, insn) => {
+    const code = ctx.code;
+    const [to, from] = insn.operands as [Operand, Operand];
+    const b = source(ctx, from);
+    const a = source(ctx, to);
+    floating(ctx, { op: insn.op, a, b, type: 'v128' }, () => {
+      // pmin(x, y) is y < x ? y : x, pmax(x, y) is x < y ? y : x.
+      code.localGet(b).localGet(a);
+      if (size === 4) op === 'min' ? code.f32x4Pmin() : code.f32x4Pmax();
+      else op === 'min' ? code.f64x2Pmin() : code.f64x2Pmax();
+      if (isScalar) mergeLow(ctx, size, a);
+    });
+    setVector(ctx, to);
+  };
+}
+
+/** Pushes the mask of predicate 0 … 7: eq lt le unord neq nlt nle ord. */
+function compareMask(ctx: LoweringContext, predicate: number, size: FloatSize, a: number, b: number): void {
+  const code = ctx.code;
+  if ((predicate & 3) === 3) {
+    notEqual(ctx, size, a);
+    notEqual(ctx, size, b);
+    code.v128Or();
+  } else {
+    code.localGet(a).localGet(b);
+    if ((predicate & 3) === 0) size === 4 ? code.f32x4Eq() : code.f64x2Eq();
+    else if ((predicate & 3) === 1) size === 4 ? code.f32x4Lt() : code.f64x2Lt();
+    else size === 4 ? code.f32x4Le() : code.f64x2Le();
+  }
+  if (predicate > 3) code.v128Not();
+}
+
+function compare(size: FloatSize, isScalar: boolean): Lowering {
+  return (ctx, insn) => {
+    const [to, from, imm] = insn.operands as [Operand, Operand, Operand];
+    const predicate = Number(asImmediate(imm)) & 7;
+    const b = source(ctx, from);
+    const a = source(ctx, to);
+    floating(ctx, { op: insn.op, imm: predicate, a, b, type: 'v128' }, () => {
+      compareMask(ctx, predicate, size, a, b);
+      if (isScalar) mergeLow(ctx, size, a);
+    });
+    setVector(ctx, to);
+  };
+}
+
+/** comis, ucomis: ZF, PF, CF are 000 for greater, 001 for less, 100 for equal, 111 for unordered; OF, SF, AF 0. */
+function compareFlags(size: FloatSize): Lowering {
+  const type = size === 4 ? 'f32' : 'f64';
+  return (ctx, insn) => {
+    const code = ctx.code;
+    const [to, from] = insn.operands as [Operand, Operand];
+    const b = source(ctx, from);
+    const a = source(ctx, to);
+    floating(ctx, { op: insn.op, a, b, type: 'i64' }, () => {
+      const fa = ctx.temp(type);
+      const fb = ctx.temp(type);
+      pushLow(ctx, size, a);
+      code.localSet(fa);
+      pushLow(ctx, size, b);
+      code.localSet(fb);
+      const both = () => code.localGet(fa).localGet(fb);
+      both();
+      if (size === 4) code.f32Lt();
+      else code.f64Lt();
+      both();
+      if (size === 4) code.f32Eq();
+      else code.f64Eq();
+      code.i32Const(6).i32Shl().i32Or();
+      isNan(ctx, size, fa);
+      isNan(ctx, size, fb);
+      code.i32Or().i32Const(0x45).i32Mul().i32Or().i64ExtendI32U();
+    });
+    ctx.setFlagsBits();
+  };
+}
+
+/** Approximations are always computed by the helper. */
+function approximate(ctx: LoweringContext, insn: Instruction): void {
+  const [to, from] = insn.operands as [Operand, Operand];
+  const b = source(ctx, from);
+  callSoft(ctx, insn.op, source(ctx, to), b);
+  ctx.code.i32Const(REGISTER_FILE).v128Load(OFF_SSE_RESULT);
+  setVector(ctx, to);
+}
+
+export function addFloatLowerings(map: Map<string, Lowering>): void {
+  for (const size of [4, 8] as const) {
+    const [s, p] = size === 4 ? ['ss', 'ps'] : ['sd', 'pd'];
+    for (const op of Object.keys(ARITHMETIC) as Arithmetic[]) {
+      map.set(op + s, scalar(op, size));
+      map.set(op + p, packed(op, size));
+    }
+    for (const op of ['min', 'max'] as const) {
+      map.set(op + s, extreme(op, size, true));
+      map.set(op + p, extreme(op, size, false));
+    }
+    map.set(`cmp${s}`, compare(size, true));
+    map.set(`cmp${p}`, compare(size, false));
+    map.set(`comi${s}`, compareFlags(size));
+    map.set(`ucomi${s}`, compareFlags(size));
+  }
+  for (const op of ['rcpss', 'rcpps', 'rsqrtss', 'rsqrtps']) map.set(op, approximate);
+}

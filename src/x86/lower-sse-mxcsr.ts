@@ -1,0 +1,92 @@
+/**
+ * The two ways of a floating-point instruction. With MXCSR's control bits at their reset values — round to nearest, all
+ * exceptions masked, no flush-to-zero, no denormals-are-zero — WebAssembly's arithmetic is x86's, NaNs apart. Otherwise
+ * the helper `sse` computes it in integers (softfloat-sse.ts).
+ *
+ * Normal code tests MXCSR once a basic block and leaves for careful code, which tests it at every instruction. Which way
+ * is taken depends on guest state alone. The sticky flags (MXCSR bits 0 … 5) are set by the helper only.
+ */
+
+import { REGISTER_FILE } from '../lvm/layout.ts';
+import { EXIT_KIND_SLOW, type LoweringContext } from './lowering.ts';
+import { MXCSR_DEFAULT, OFF_MXCSR, OFF_SCRATCH } from './state.ts';
+
+/** Everything but the sticky flags. */
+export const MXCSR_CONTROL = 0xffc0;
+
+/** Where the helper finds its operands and leaves its result, 16 bytes each. */
+export const OFF_SSE_A = OFF_SCRATCH;
+export const OFF_SSE_B = OFF_SCRATCH + 16;
+export const OFF_SSE_RESULT = OFF_SCRATCH + 32;
+
+/** Mnemonics that the helper knows; its argument is the position here, with an immediate from bit 8 on. */
+export const SSE_HELPER_OPS: readonly string[] = [
+  ...['add', 'sub', 'mul', 'div', 'sqrt', 'min', 'max', 'cmp'].flatMap((op) =>
+    ['ss', 'sd', 'ps', 'pd'].map((format) => op + format),
+  ),
+  ...'ucomiss ucomisd comiss comisd rcpss rcpps rsqrtss rsqrtps'.split(' '),
+  ...'cvtsi2ss cvtsi2sd cvtsq2ss cvtsq2sd cvtss2sd cvtsd2ss cvtps2pd cvtpd2ps cvtdq2ps cvtdq2pd cvtpi2ps cvtpi2pd'.split(
+    ' ',
+  ),
+  ...'cvtss2si cvtsd2si cvttss2si cvttsd2si cvtss2sq cvtsd2sq cvttss2sq cvttsd2sq'.split(' '),
+  ...'cvtps2dq cvttps2dq cvtpd2dq cvttpd2dq cvtps2pi cvttps2pi cvtpd2pi cvttpd2pi'.split(' '),
+];
+
+const OP_INDEX = new Map(SSE_HELPER_OPS.map((op, i) => [op, i]));
+
+/** Pushes an i32: nonzero when MXCSR wants the helper. */
+function pushSpecial(ctx: LoweringContext): void {
+  ctx.code.i32Const(REGISTER_FILE).i32Load(OFF_MXCSR).i32Const(MXCSR_CONTROL).i32And();
+  ctx.code.i32Const(MXCSR_DEFAULT).i32Ne();
+}
+
+/** Calls the helper for mnemonic `op` on v128 locals (b may be an i64 local: `integer`). The result is in the register file. */
+export function callSoft(ctx: LoweringContext, op: string, a: number, b: number, imm = 0, integer = false): void {
+  const code = ctx.code;
+  const index = OP_INDEX.get(op);
+  if (index === undefined) throw new Error(`no SSE helper for ${op}`);
+  if (a >= 0) code.i32Const(REGISTER_FILE).localGet(a).v128Store(OFF_SSE_A);
+  code.i32Const(REGISTER_FILE).localGet(b);
+  if (integer) code.i64Store(OFF_SSE_B);
+  else code.v128Store(OFF_SSE_B);
+  const arg = ctx.temp('i32');
+  code.i32Const(index | (imm << 8)).localSet(arg);
+  ctx.callHelper('sse', arg);
+}
+
+export interface Floating {
+  /** The helper's mnemonic. */
+  readonly op: string;
+  readonly imm?: number;
+  /** v128 locals; `a` -1: the instruction has one operand. With `integer`, `b` is an i64 local. */
+  readonly a: number;
+  readonly b: number;
+  readonly integer?: boolean;
+  /** What `fast` pushes, and this function. */
+  readonly type: 'v128' | 'i64';
+}
+
+/** Pushes the result of a floating-point instruction; `fast` pushes it for the default MXCSR. After the last check. */
+export function floating(ctx: LoweringContext, f: Floating, fast: () => void): void {
+  const code = ctx.code;
+  if (!ctx.careful) {
+    if (!ctx.mxcsrChecked) {
+      pushSpecial(ctx);
+      code.if();
+      ctx.exit(EXIT_KIND_SLOW, ctx.insn.rip, ctx.remaining);
+      code.end();
+      ctx.mxcsrChecked = true;
+    }
+    fast();
+    return;
+  }
+  pushSpecial(ctx);
+  code.if(f.type);
+  callSoft(ctx, f.op, f.a, f.b, f.imm, f.integer);
+  code.i32Const(REGISTER_FILE);
+  if (f.type === 'v128') code.v128Load(OFF_SSE_RESULT);
+  else code.i64Load(OFF_SSE_RESULT);
+  code.else();
+  fast();
+  code.end();
+}

@@ -1,0 +1,129 @@
+/**
+ * The helper `sse`: a floating-point instruction in integers, for MXCSR settings other than the default (see
+ * lower-sse-mxcsr.ts), and the approximations. Exceptions: Intel SDM vol. 1, 11.5.2 and 11.5.3.
+ */
+
+import { REGISTER_FILE } from '../lvm/layout.ts';
+import { OFF_SSE_A, OFF_SSE_B, OFF_SSE_RESULT, SSE_HELPER_OPS } from './lower-sse-mxcsr.ts';
+import { BINARY32, BINARY64, FloatEnvironment, type Format, PRE_COMPUTATION } from './softfloat-binary.ts';
+import { approximateReciprocal, approximateRoot } from './sse-approximate.ts';
+import { OFF_MXCSR, VECTOR_XM } from './state.ts';
+import { type Machine, raise, registerHelper } from './support.ts';
+
+/** One lane (an integer operand: 64 bits); returns the lane's bits. */
+type Lane = (e: FloatEnvironment, a: bigint, b: bigint, imm: number) => bigint;
+
+interface Operation {
+  readonly lanes: number;
+  /** Bytes of a lane of `b`, and of the result. */
+  readonly from: number;
+  readonly to: number;
+  /** Whether the rest of the result is that of `a` or zero. */
+  readonly keep: boolean;
+  readonly lane: Lane;
+}
+
+function compareMask(e: FloatEnvironment, f: Format, a: bigint, b: bigint, predicate: number): boolean {
+  const low = predicate & 3;
+  const order = e.compare(f, a, b, low === 0 || low === 3);
+  const holds = low === 0 ? order === 0 : low === 1 ? order === -1 : low === 2 ? order <= 0 : order === 2;
+  return holds !== predicate > 3;
+}
+
+/** ZF, PF, CF by the order. */
+function orderFlags(order: number): bigint {
+  return order === 2 ? 0x45n : order === 0 ? 0x40n : order === -1 ? 1n : 0n;
+}
+
+const table: Operation[] = SSE_HELPER_OPS.map((name) => {
+  const operation = arithmetic(name) ?? conversion(name);
+  if (operation === null) throw new Error(name);
+  return operation;
+});
+
+function arithmetic(name: string): Operation | null {
+  const match = /^(add|sub|mul|div|sqrt|min|max|cmp|ucomi|comi|rcp|rsqrt)(s|p)(s|d)$/.exec(name);
+  if (match === null) return null;
+  const f = match[3] === 's' ? BINARY32 : BINARY64;
+  const size = match[3] === 's' ? 4 : 8;
+  const lanes = match[2] === 's' ? 1 : 16 / size;
+  const shape = { lanes, from: size, to: size, keep: true };
+  const ones = (1n << f.width) - 1n;
+  switch (match[1]) {
+    case 'add':
+      return { ...shape, lane: (e, a, b) => e.add(f, a, b) };
+    case 'sub':
+      return { ...shape, lane: (e, a, b) => e.sub(f, a, b) };
+    case 'mul':
+      return { ...shape, lane: (e, a, b) => e.mul(f, a, b) };
+    case 'div':
+      return { ...shape, lane: (e, a, b) => e.div(f, a, b) };
+    case 'sqrt':
+      return { ...shape, lane: (e, _a, b) => e.sqrt(f, b) };
+    case 'min':
+      return { ...shape, lane: (e, a, b) => e.extreme(f, a, b, true) };
+    case 'max':
+      return { ...shape, lane: (e, a, b) => e.extreme(f, a, b, false) };
+    case 'cmp':
+      return { ...shape, lane: (e, a, b, imm) => (compareMask(e, f, a, b, imm) ? ones : 0n) };
+    case 'rcp':
+      return { ...shape, lane: (_e, _a, b) => BigInt(approximateReciprocal(Number(b))) };
+    case 'rsqrt':
+      return { ...shape, lane: (_e, _a, b) => BigInt(approximateRoot(Number(b))) };
+    default: {
+      const quiet = match[1] === 'ucomi';
+      return { ...shape, to: 8, keep: false, lane: (e, a, b) => orderFlags(e.compare(f, a, b, quiet)) };
+    }
+  }
+}
+
+function conversion(name: string): Operation | null {
+  const match = /^cvt(t?)(si|sq|ss|sd|ps|pd|dq|pi)2(si|sq|ss|sd|ps|pd|dq|pi)$/.exec(name);
+  if (match === null) return null;
+  const [, t, source, target] = match as unknown as [string, string, string, string];
+  const truncate = t === 't';
+  const float = (kind: string) => (kind.endsWith('s') ? BINARY32 : BINARY64);
+  const integer = (kind: string) => (kind === 'sq' ? 8 : kind === 'si' || kind === 'dq' || kind === 'pi' ? 4 : 0);
+  const sizeOf = (kind: string) => integer(kind) || (kind.endsWith('s') ? 4 : 8);
+  const from = sizeOf(source);
+  const to = sizeOf(target);
+  const scalar = source.startsWith('s');
+  const lanes = scalar ? 1 : source === 'pi' || target === 'pi' ? 2 : 16 / Math.max(from, to);
+  const keep = target === 'ss' || target === 'sd' || name === 'cvtpi2ps';
+  const shape = { lanes, from, to, keep };
+  if (integer(source) > 0) {
+    return { ...shape, lane: (e, _a, b) => e.fromInteger(float(target), BigInt.asIntN(from * 8, b)) };
+  }
+  if (integer(target) > 0) {
+    return { ...shape, lane: (e, _a, b) => e.toInteger(float(source), b, to * 8, truncate) };
+  }
+  return { ...shape, lane: (e, _a, b) => e.convert(float(source), float(target), b) };
+}
+
+const A = REGISTER_FILE + OFF_SSE_A;
+const B = REGISTER_FILE + OFF_SSE_B;
+const RESULT = REGISTER_FILE + OFF_SSE_RESULT;
+
+function read(view: DataView, at: number, size: number): bigint {
+  return size === 8 ? view.getBigUint64(at, true) : BigInt(view.getUint32(at, true));
+}
+
+registerHelper('sse', (machine: Machine, arg: number): number => {
+  const { view } = machine;
+  const { lanes, from, to, keep, lane } = table[arg & 0xff]!;
+  const mxcsr = view.getUint32(REGISTER_FILE + OFF_MXCSR, true);
+  const environment = new FloatEnvironment(mxcsr);
+  for (let i = 0; i < 16; i += 8) view.setBigUint64(RESULT + i, keep ? view.getBigUint64(A + i, true) : 0n, true);
+  for (let i = 0; i < lanes; i++) {
+    const a = read(view, A + i * from, from);
+    const bits = lane(environment, a, read(view, B + i * from, from), arg >> 8);
+    if (to === 8) view.setBigUint64(RESULT + i * 8, bits, true);
+    else view.setUint32(RESULT + i * 4, Number(bits), true);
+  }
+  const { flags, unmasked } = environment;
+  // Unmasked exceptions of the operands are raised before anything is computed, those of the results after.
+  const before = flags & PRE_COMPUTATION;
+  const raised = (before & unmasked) !== 0 ? before : flags;
+  view.setUint32(REGISTER_FILE + OFF_MXCSR, mxcsr | raised, true);
+  return (raised & unmasked) !== 0 ? raise(machine, VECTOR_XM) : 0;
+});
