@@ -34,12 +34,12 @@ function differencesOf(cases: readonly CpuCase[], step = 0): string[] {
 
 const compared = FORMS.filter((form) => isComparable(form) && isImplemented(form));
 
-function casesOf(forms: readonly Form[], seed: number, count: number): CpuCase[] {
-  const generator = new Generator(new Random(seed), { forms, maxLength: 5 });
+function casesOf(forms: readonly Form[], seed: number, count: number, mxcsr = false): CpuCase[] {
+  const generator = new Generator(new Random(seed), { forms, maxLength: 5, mxcsr });
   return Array.from({ length: count }, () => generator.case());
 }
 
-for (const areas of [['integer', 'string', 'privileged'], ['sse', 'sse2'], ['x87']]) {
+for (const areas of [['integer', 'string', 'privileged'], ['sse', 'sse2'], ['mmx'], ['x87']]) {
   const forms = compared.filter((form) => areas.includes(form.area));
   test.skipIf(!NativeCpu.available || forms.length === 0)(
     `random ${areas.join(', ')} instructions`,
@@ -50,6 +50,15 @@ for (const areas of [['integer', 'string', 'privileged'], ['sse', 'sse2'], ['x87
     60_000,
   );
 }
+
+test.skipIf(!NativeCpu.available)(
+  'SSE with other rounding modes, denormals flushed and exceptions unmasked',
+  () => {
+    const forms = compared.filter((form) => ['sse', 'sse2', 'mmx'].includes(form.area));
+    expect(differencesOf(casesOf(forms, SEED + 3, 1500, true))).toEqual([]);
+  },
+  60_000,
+);
 
 test.skipIf(!NativeCpu.available)(
   'the same in exact steps of one instruction',
