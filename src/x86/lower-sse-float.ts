@@ -10,7 +10,7 @@ import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Instruction, Operand } from './instruction.ts';
 import { setVector, source, splat } from './lower-sse-common.ts';
 import { callSoft, floating, OFF_SSE_RESULT } from './lower-sse-mxcsr.ts';
-import { asImmediate, type Lowering, type LoweringContext } from './lowering.ts';
+import { asImmediate, EXIT_KIND_SLOW, type Lowering, type LoweringContext } from './lowering.ts';
 
 export type FloatSize = 4 | 8;
 
@@ -68,9 +68,15 @@ function scalar(op: Arithmetic, size: FloatSize): Lowering {
       code.localTee(fb)[emit]().localTee(result);
       if (size === 4) code.f32x4ReplaceLane(0);
       else code.f64x2ReplaceLane(0);
+      if (ctx.nanCovered) return;
       const out = ctx.toTemp('v128');
       isNan(ctx, size, result);
       code.if();
+      if (ctx.inRun) {
+        ctx.exit(EXIT_KIND_SLOW, insn.rip, ctx.remaining);
+        code.end().localGet(out);
+        return;
+      }
       code.localGet(out);
       if (fa >= 0) quieted(ctx, size, a);
       quieted(ctx, size, b);
@@ -121,10 +127,16 @@ function packed(op: Arithmetic, size: FloatSize): Lowering {
     floating(ctx, { op: insn.op, a, b, type: 'v128' }, () => {
       if (op !== 'sqrt') code.localGet(a);
       code.localGet(b)[emit]();
+      if (ctx.nanCovered) return;
       const result = ctx.toTemp('v128');
       notEqual(ctx, size, result);
       const nans = ctx.temp('v128');
       code.localTee(nans).v128AnyTrue().if();
+      if (ctx.inRun) {
+        ctx.exit(EXIT_KIND_SLOW, insn.rip, ctx.remaining);
+        code.end().localGet(result);
+        return;
+      }
       if (op !== 'sqrt') {
         code.localGet(a);
         splat(ctx, size, QUIET[size]);

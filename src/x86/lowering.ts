@@ -86,7 +86,15 @@ export class LoweringContext {
   /** The instruction ended its block itself (an unconditional exit was emitted). */
   ended = false;
 
+  /** In a run (sse-run.ts): the instruction to do again, and how many were left there. */
+  #run: { readonly rip: number; readonly remaining: number } | null = null;
+  /** In a run: a NaN result shows in a later one. */
+  nanCovered = false;
+
   readonly #gpr: number[] = new Array(16).fill(-1);
+  /** XMM registers written in the run, and the locals for that. */
+  #runWritten = 0;
+  readonly #runXmm: number[] = new Array(16).fill(-1);
   readonly #xmm: number[] = new Array(16).fill(-1);
   readonly #temps: Record<string, number[]> = {};
   readonly #tempsUsed: Record<string, number> = {};
@@ -164,7 +172,31 @@ export class LoweringContext {
       this.total.xmmWritten |= bit;
     }
     if (this.#xmm[index] === -1) this.#xmm[index] = this.code.local('v128');
+    if (this.#run !== null) {
+      if (write) this.#runWritten |= bit;
+      if ((this.#runWritten & bit) !== 0) {
+        if (this.#runXmm[index] === -1) this.#runXmm[index] = this.code.local('v128');
+        return this.#runXmm[index]!;
+      }
+    }
     return this.#xmm[index]!;
+  }
+
+  /** From here on XMM registers are written beside those that an exit sees; it goes to this instruction. */
+  beginRun(): void {
+    this.#run = { rip: this.insn.rip, remaining: this.remaining };
+    this.#runWritten = 0;
+  }
+
+  endRun(): void {
+    this.#run = null;
+    for (let i = 0; i < 16; i++) {
+      if ((this.#runWritten >> i) & 1) this.code.localGet(this.#runXmm[i]!).localSet(this.#xmm[i]!);
+    }
+  }
+
+  get inRun(): boolean {
+    return this.#run !== null;
   }
 
   /** Pushes a general register's low `size` bytes, zero-extended to i64. */
@@ -510,10 +542,13 @@ export class LoweringContext {
 
   // --- leaving ---
 
-  /** Leaves the region: `kind` EXIT_KIND_…; `remaining` instructions of the block were not executed. */
+  /**
+   * Leaves the region: `kind` EXIT_KIND_…; `remaining` instructions of the block were not executed. In a run (only
+   * EXIT_KIND_SLOW happens there) to its beginning.
+   */
   exit(kind: number, rip: number, remaining: number): void {
-    this.code.i64Const(BigInt(rip)).localSet(this.next);
-    this.exitDynamic(kind, remaining);
+    this.code.i64Const(BigInt(this.#run?.rip ?? rip)).localSet(this.next);
+    this.exitDynamic(kind, this.#run?.remaining ?? remaining);
   }
 
   /** As `exit`, the address already being in the local `next`. */

@@ -24,6 +24,7 @@ import {
 } from './lowering.ts';
 import type { ModuleFrame } from './module.ts';
 import type { Block, Region } from './region.ts';
+import { findRun, type Run } from './sse-run.ts';
 import {
   ARITHMETIC_FLAGS,
   EXIT_BUDGET,
@@ -250,6 +251,7 @@ class RegionTranslator {
     } else {
       code.localSet(ctx.budget);
     }
+    let run: Run | null = null;
     for (let i = 0; i < count; i++) {
       const insn = block.insns[i]!;
       if (ctx.careful && count > 1) {
@@ -259,9 +261,18 @@ class RegionTranslator {
       ctx.begin(insn);
       ctx.remaining = count - i;
       ctx.flagsDead = !ctx.careful && flagsDead(block.insns, i);
+      if (!ctx.careful && run === null) {
+        run = findRun(block.insns, i, (op) => sseLowerings.has(op));
+        if (run !== null) ctx.beginRun();
+      }
+      ctx.nanCovered = run?.covered.has(i) ?? false;
       const { touched } = ctx;
       this.#instruction(node, insn);
       learnUsage(insn, touched);
+      if (run !== null && i === run.end - 1) {
+        ctx.endRun();
+        run = null;
+      }
       if (ctx.ended) {
         if (ctx.careful) for (let j = i + 1; j < count; j++) code.end();
         return;
