@@ -41,6 +41,8 @@ export const KIND_INC = 6;
 export const KIND_DEC = 7;
 /** ZF, SF, PF by the result; CF, OF, AF are bits of b */
 export const KIND_RESULT = 8;
+/** comparison of the floats whose bits are a and b (UCOMISS, UCOMISD): ZF, PF, CF; result is not used */
+export const KIND_FLOAT = 9;
 
 /** The arithmetic flags of a saved context, in their RFLAGS positions. */
 export function arithmeticFlags(context: Context): number {
@@ -50,6 +52,7 @@ export function arithmeticFlags(context: Context): number {
   const a = context.u64[OFF_FLAG_A >> 3]!;
   const b = context.u64[OFF_FLAG_B >> 3]!;
   const kind = op >> 2;
+  if (kind === KIND_FLOAT) return floatFlags(op & 3, a, b);
   const top = BigInt((8 << (op & 3)) - 1);
   let flags = 0;
   if (r === 0n) flags |= ZF;
@@ -91,6 +94,17 @@ export function arithmeticFlags(context: Context): number {
   if (overflow & 1n) flags |= OF;
   if (adjust & 1n) flags |= AF;
   return flags;
+}
+
+const FLOATS = new DataView(new ArrayBuffer(8));
+
+function floatFlags(log2Size: number, a: bigint, b: bigint): number {
+  const value = (bits: bigint): number => {
+    FLOATS.setBigUint64(0, bits, true);
+    return log2Size === 3 ? FLOATS.getFloat64(0, true) : FLOATS.getFloat32(0, true);
+  };
+  const [x, y] = [value(a), value(b)];
+  return x > y ? 0 : x < y ? CF : x === y ? ZF : ZF | PF | CF;
 }
 
 /** Turns the lazy flags of a context into FLAGS_BITS form, the only one that leaves the CPU. */

@@ -9,7 +9,7 @@
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Instruction, Operand } from './instruction.ts';
 import { setVector, source, splat } from './lower-sse-common.ts';
-import { callSoft, floating, OFF_SSE_RESULT } from './lower-sse-mxcsr.ts';
+import { callSoft, floating, guardMxcsr, OFF_SSE_RESULT } from './lower-sse-mxcsr.ts';
 import { asImmediate, EXIT_KIND_SLOW, type Lowering, type LoweringContext } from './lowering.ts';
 
 export type FloatSize = 4 | 8;
@@ -215,6 +215,11 @@ function compareFlags(size: FloatSize): Lowering {
     const [to, from] = insn.operands as [Operand, Operand];
     const b = source(ctx, from);
     const a = source(ctx, to);
+    if (!ctx.careful) {
+      guardMxcsr(ctx);
+      ctx.setFloatFlags(size, a, b);
+      return;
+    }
     floating(ctx, { op: insn.op, a, b, type: 'i64' }, () => {
       const fa = ctx.temp(type);
       const fb = ctx.temp(type);

@@ -66,17 +66,21 @@ export interface Floating {
   readonly type: 'v128' | 'i64';
 }
 
+/** In normal code: leaves for careful code when MXCSR wants the helper. */
+export function guardMxcsr(ctx: LoweringContext): void {
+  if (ctx.mxcsrChecked) return;
+  pushSpecial(ctx);
+  ctx.code.if();
+  ctx.exit(EXIT_KIND_SLOW, ctx.insn.rip, ctx.remaining);
+  ctx.code.end();
+  ctx.mxcsrChecked = true;
+}
+
 /** Pushes the result of a floating-point instruction; `fast` pushes it for the default MXCSR. After the last check. */
 export function floating(ctx: LoweringContext, f: Floating, fast: () => void): void {
   const code = ctx.code;
   if (!ctx.careful) {
-    if (!ctx.mxcsrChecked) {
-      pushSpecial(ctx);
-      code.if();
-      ctx.exit(EXIT_KIND_SLOW, ctx.insn.rip, ctx.remaining);
-      code.end();
-      ctx.mxcsrChecked = true;
-    }
+    guardMxcsr(ctx);
     fast();
     return;
   }

@@ -12,7 +12,7 @@
 
 import { PAGE_STATE, REGISTER_FILE, STATE_NO_READ } from '../lvm/layout.ts';
 import type { Code, ValueType } from '../wasm/emitter.ts';
-import { KIND_ADD, KIND_DEC, KIND_INC, KIND_LOGIC, KIND_SUB } from './flags.ts';
+import { KIND_ADD, KIND_DEC, KIND_FLOAT, KIND_INC, KIND_LOGIC, KIND_SUB } from './flags.ts';
 import type { Instruction, MemoryOperand, Operand, RegisterOperand } from './instruction.ts';
 import {
   EXIT_FAULT,
@@ -96,6 +96,8 @@ export class LoweringContext {
   #runWritten = 0;
   readonly #runXmm: number[] = new Array(16).fill(-1);
   readonly #xmm: number[] = new Array(16).fill(-1);
+  /** Operands of the last comparison of floats. */
+  readonly #floats: { f32?: [number, number]; f64?: [number, number] } = {};
   readonly #temps: Record<string, number[]> = {};
   readonly #tempsUsed: Record<string, number> = {};
   readonly depthParam = 0;
@@ -426,6 +428,49 @@ export class LoweringContext {
     if (b >= 0) code.localGet(b).localSet(this.flagB);
   }
 
+  /** Records a comparison of the low floats (4 or 8 bytes) of two v128 locals, as UCOMISS and UCOMISD set the flags. */
+  setFloatFlags(size: number, a: number, b: number): void {
+    const code = this.code;
+    const type = size === 4 ? 'f32' : 'f64';
+    this.#floats[type] ??= [code.local(type), code.local(type)];
+    const [x, y] = this.#floats[type];
+    for (const [from, to, flag] of [
+      [a, x, this.flagA],
+      [b, y, this.flagB],
+    ] as const) {
+      code.localGet(from);
+      if (size === 4) code.f32x4ExtractLane(0);
+      else code.f64x2ExtractLane(0);
+      code.localSet(to);
+      if (this.flagsDead) continue;
+      code.localGet(from);
+      if (size === 4) code.i32x4ExtractLane(0).i64ExtendI32U();
+      else code.i64x2ExtractLane(0);
+      code.localSet(flag);
+    }
+    this.flagOpKnown = KIND_FLOAT * 4 + log2(size);
+    if (!this.flagsDead) code.i32Const(this.flagOpKnown).localSet(this.flagOp);
+  }
+
+  /** A condition on the floats last compared; OF and SF are 0. */
+  #fusedFloat(size: number, pair: number): void {
+    const code = this.code;
+    const [x, y] = this.#floats[size === 4 ? 'f32' : 'f64']!;
+    const both = () => code.localGet(x).localGet(y);
+    const wide = size === 8;
+    if (pair === 1) (wide ? both().f64Ge() : both().f32Ge()).i32Eqz();
+    else if (pair === 3) (wide ? both().f64Gt() : both().f32Gt()).i32Eqz();
+    else if (pair === 2 || pair === 7) {
+      wide ? both().f64Lt() : both().f32Lt();
+      (wide ? both().f64Gt() : both().f32Gt()).i32Or().i32Eqz();
+    } else if (pair === 5) {
+      code.localGet(x).localGet(x);
+      wide ? code.f64Ne() : code.f32Ne();
+      code.localGet(y).localGet(y);
+      (wide ? code.f64Ne() : code.f32Ne()).i32Or();
+    } else code.i32Const(0);
+  }
+
   /** Pops an i64: the arithmetic flags in their RFLAGS positions (state.ts CF, PF, AF, ZF, SF, OF). */
   setFlagsBits(): void {
     this.code.localSet(this.flagResult).i32Const(FLAGS_BITS).localSet(this.flagOp);
@@ -494,6 +539,10 @@ export class LoweringContext {
   #fused(kind: number, size: number, pair: number): boolean {
     const code = this.code;
     const { flagResult: r, flagA: a, flagB: b } = this;
+    if (kind === KIND_FLOAT) {
+      this.#fusedFloat(size, pair);
+      return true;
+    }
     const signed = (local: number): void => {
       code.localGet(local);
       this.signExtend(size);

@@ -4,8 +4,18 @@
  */
 
 import { JUMP_CACHE, JUMP_CACHE_ENTRIES } from '../lvm/layout.ts';
-import { ModuleBuilder } from '../wasm/emitter.ts';
-import { KIND_ADC, KIND_ADD, KIND_DEC, KIND_INC, KIND_LOGIC, KIND_RESULT, KIND_SBB, KIND_SUB } from './flags.ts';
+import { type Code, ModuleBuilder } from '../wasm/emitter.ts';
+import {
+  KIND_ADC,
+  KIND_ADD,
+  KIND_DEC,
+  KIND_FLOAT,
+  KIND_INC,
+  KIND_LOGIC,
+  KIND_RESULT,
+  KIND_SBB,
+  KIND_SUB,
+} from './flags.ts';
 import { FUNC_RESOLVE } from './lowering.ts';
 
 /** Largest number of translated functions in an address space. */
@@ -68,9 +78,12 @@ function flagBits(module: ModuleBuilder, type: number): void {
   f.localGet(op).i32Eqz().if();
   f.localGet(r).i32WrapI64().return();
   f.end();
+  f.localGet(op).i32Const(2).i32ShrU().localSet(kind);
+  f.localGet(kind).i32Const(KIND_FLOAT).i32Eq().if();
+  floatFlags(f, op, a, b);
+  f.end();
   // The number of the sign bit: (8 << log2 size) - 1.
   f.i32Const(8).localGet(op).i32Const(3).i32And().i32Shl().i32Const(1).i32Sub().i64ExtendI32U().localSet(top);
-  f.localGet(op).i32Const(2).i32ShrU().localSet(kind);
   f.localGet(r).i64Eqz().i32Const(6).i32Shl();
   f.localGet(r).localGet(top).i64ShrU().i32WrapI64().i32Const(1).i32And().i32Const(7).i32Shl().i32Or();
   f.localGet(r).i32WrapI64().i32Const(255).i32And().i32Popcnt().i32Const(1).i32And().i32Eqz();
@@ -144,6 +157,21 @@ function flagBits(module: ModuleBuilder, type: number): void {
   );
   f.end();
   f.unreachable().end();
+}
+
+/** Returns CF, ZF and PF of a comparison of two floats, from their bits. */
+function floatFlags(f: Code, op: number, a: number, b: number): void {
+  const x = f.local('f64');
+  const y = f.local('f64');
+  f.localGet(op).i32Const(3).i32And().i32Const(3).i32Eq().if();
+  f.localGet(a).f64ReinterpretI64().localSet(x).localGet(b).f64ReinterpretI64().localSet(y);
+  f.else();
+  f.localGet(a).i32WrapI64().f32ReinterpretI32().f64PromoteF32().localSet(x);
+  f.localGet(b).i32WrapI64().f32ReinterpretI32().f64PromoteF32().localSet(y);
+  f.end();
+  f.localGet(x).localGet(y).f64Ge().i32Eqz();
+  f.localGet(x).localGet(y).f64Lt().localGet(x).localGet(y).f64Gt().i32Or().i32Eqz().i32Const(6).i32Shl().i32Or();
+  f.localGet(x).localGet(x).f64Ne().localGet(y).localGet(y).f64Ne().i32Or().i32Const(2).i32Shl().i32Or().return();
 }
 
 /** The upper half of an unsigned 64 × 64 bit product. */
