@@ -10,7 +10,7 @@
  *     });
  */
 
-import { PAGE_STATE, REGISTER_FILE, STATE_NO_READ } from '../lvm/layout.ts';
+import { PAGE_MASK, PAGE_SIZE, PAGE_STATE, REGISTER_FILE, STATE_NO_READ } from '../lvm/layout.ts';
 import type { Code, ValueType } from '../wasm/emitter.ts';
 import { KIND_ADD, KIND_DEC, KIND_FLOAT, KIND_INC, KIND_LOGIC, KIND_SUB } from './flags.ts';
 import type { Instruction, MemoryOperand, Operand, RegisterOperand } from './instruction.ts';
@@ -286,11 +286,11 @@ export class LoweringContext {
    * wasm load or store. `write` also makes it readable (read-modify-write).
    */
   checked(mem: MemoryOperand, size: number, write: boolean): number {
-    if (mem.base < 0 && mem.index < 0 && mem.segment === 'none' && mem.disp >= 0 && mem.disp <= 0xffff_ffff) {
-      // A constant address: only the page state can fail.
+    if (isConstant(mem)) {
+      // Only the page state can fail.
       const local = this.temp('i32');
       this.code.i32Const(mem.disp).localSet(local);
-      this.#check(local, -1, size, write);
+      this.#check(local, -1, (mem.disp & PAGE_MASK) + size <= PAGE_SIZE ? 1 : size, write);
       return local;
     }
     this.address(mem);
@@ -309,6 +309,7 @@ export class LoweringContext {
 
   /** As `checked` for 16 bytes that must be aligned: #GP where they are not (SDM vol. 1, 4.1.1). */
   checkedAligned(mem: MemoryOperand, write: boolean): number {
+    if (isConstant(mem) && mem.disp % 16 === 0) return this.checked(mem, 16, write);
     const code = this.code;
     this.address(mem);
     const wide = this.temp('i64');
@@ -698,6 +699,11 @@ export class LoweringContext {
     code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_B).localSet(this.flagB);
     code.i32Const(REGISTER_FILE).i64Load(OFF_BUDGET).localSet(this.budget);
   }
+}
+
+/** The address is known and below 4 GiB. */
+function isConstant(mem: MemoryOperand): boolean {
+  return mem.base < 0 && mem.index < 0 && mem.segment === 'none' && mem.disp >= 0 && mem.disp <= 0xffff_ffff;
 }
 
 export function operandSize(operand: Operand): number {
