@@ -1,13 +1,7 @@
 /** `status` for people: the same figures as `status --json`, a line each. */
 
 import { table } from './output.ts';
-
-/** Microseconds; null when nothing was measured yet. */
-export interface Percentiles {
-  readonly p50: number | null;
-  readonly p99: number | null;
-  readonly max: number | null;
-}
+import type { Percentiles } from './supervisor.ts';
 
 export function microseconds(value: number | null | undefined): string {
   if (value === null || value === undefined) return '-';
