@@ -230,13 +230,7 @@ function exchangeDouble(size: number): Lowering {
     const half = size / 2;
     const operand = insn.operands[0]!;
     if (operand.kind !== 'mem') throw new Error('cmpxchg8b');
-    const address = ctx.checked(operand, size, true);
-    if (size === 16) {
-      // #GP(0) where not aligned.
-      code.localGet(address).i32Const(15).i32And().if();
-      ctx.exception(13);
-      code.end();
-    }
+    const address = size === 16 ? ctx.checkedAligned(operand, true) : ctx.checked(operand, size, true);
     ctx.loadAt(address, half);
     const low = ctx.toTemp('i64');
     const second = ctx.temp('i32');

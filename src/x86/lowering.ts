@@ -12,6 +12,7 @@
 
 import { PAGE_MASK, PAGE_SIZE, PAGE_STATE, REGISTER_FILE, STATE_NO_READ } from '../lvm/layout.ts';
 import type { Code, ValueType } from '../wasm/emitter.ts';
+import { BlockAccesses } from './access.ts';
 import { KIND_ADD, KIND_DEC, KIND_FLOAT, KIND_INC, KIND_LOGIC, KIND_SUB } from './flags.ts';
 import type { Instruction, MemoryOperand, Operand, RegisterOperand } from './instruction.ts';
 import {
@@ -86,6 +87,9 @@ export class LoweringContext {
   /** The instruction ended its block itself (an unconditional exit was emitted). */
   ended = false;
 
+  /** The block's checked memory accesses, and `code.depth` of its straight-line code. */
+  readonly accesses = new BlockAccesses();
+  blockDepth = 0;
   /** In a run (sse-run.ts): the instruction to do again, and how many were left there. */
   #run: { readonly rip: number; readonly remaining: number } | null = null;
   /** In a run: a NaN result shows in a later one. */
@@ -159,6 +163,7 @@ export class LoweringContext {
     if (write) {
       this.touched.gprWritten |= bit;
       this.total.gprWritten |= bit;
+      this.accesses.written(index);
     }
     if (this.#gpr[index] === -1) this.#gpr[index] = this.code.local('i64');
     return this.#gpr[index]!;
@@ -293,8 +298,26 @@ export class LoweringContext {
       this.#check(local, -1, (mem.disp & PAGE_MASK) + size <= PAGE_SIZE ? 1 : size, write);
       return local;
     }
+    const planned = this.#planned(mem, size, write);
+    if (planned >= 0) return planned;
     this.address(mem);
     return this.checkedAddress(size, write);
+  }
+
+  /** The address's local when this access was checked with an earlier one or can be with later ones; else -1. */
+  #planned(mem: MemoryOperand, size: number, write: boolean): number {
+    const { code, accesses } = this;
+    // With an address-size prefix the sum wraps. In conditional code and loops of a lowering nothing holds.
+    if (this.careful || mem.addressSize === 4 || code.depth !== this.blockDepth) return -1;
+    if (!accesses.covers(mem, size, write)) {
+      const { low, high } = accesses.plan(mem, size, write);
+      if (high - low === size) return -1;
+      this.address({ ...mem, disp: low });
+      this.checkedAddress(high - low, write);
+    }
+    this.address(mem);
+    code.i32WrapI64();
+    return this.toTemp('i32');
   }
 
   /** As `checked`, for the i64 address on the stack. */
@@ -311,6 +334,13 @@ export class LoweringContext {
   checkedAligned(mem: MemoryOperand, write: boolean): number {
     if (isConstant(mem) && mem.disp % 16 === 0) return this.checked(mem, 16, write);
     const code = this.code;
+    const planned = this.#planned(mem, 16, write);
+    if (planned >= 0) {
+      code.localGet(planned).i32Const(15).i32And().if();
+      this.exit(EXIT_KIND_SLOW, this.insn.rip, this.remaining);
+      code.end();
+      return planned;
+    }
     this.address(mem);
     const wide = this.temp('i64');
     const local = this.temp('i32');
@@ -649,6 +679,7 @@ export class LoweringContext {
     this.reload();
     this.flagOpKnown = -1;
     this.mxcsrChecked = false;
+    this.accesses.clear();
   }
 
   /** Stores the modified registers, flags and the budget into the register file. */

@@ -252,6 +252,8 @@ class RegionTranslator {
       code.localSet(ctx.budget);
     }
     let run: Run | null = null;
+    ctx.accesses.begin(block.insns, (op) => sseLowerings.has(op));
+    ctx.blockDepth = code.depth;
     for (let i = 0; i < count; i++) {
       const insn = block.insns[i]!;
       if (ctx.careful && count > 1) {
@@ -259,6 +261,7 @@ class RegionTranslator {
         ctx.flagOpKnown = -1;
       }
       ctx.begin(insn);
+      ctx.accesses.instruction(i);
       ctx.remaining = count - i;
       ctx.flagsDead = !ctx.careful && flagsDead(block.insns, i);
       if (!ctx.careful && run === null) {
