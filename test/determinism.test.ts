@@ -1,0 +1,56 @@
+/**
+ * The same guest gives the same state at the same instruction count whichever of V8's compilers made the machine code:
+ * one process with Liftoff only, one with TurboFan only (replicas may be at different tiers at any time).
+ */
+
+import { execFile, execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+import { full } from './support/product.ts';
+
+const execute = promisify(execFile);
+const SCRIPT = fileURLToPath(new URL('./determinism/hash.ts', import.meta.url));
+const SEED = Number(process.env.SEED ?? 20261124);
+
+async function hashes(tier: string, ...args: readonly (string | number)[]): Promise<string[]> {
+  const { stdout } = await execute(process.execPath, [tier, SCRIPT, ...args.map(String)], { maxBuffer: 1 << 24 });
+  return stdout.trim().split('\n');
+}
+
+async function bothTiers(...args: readonly (string | number)[]): Promise<number> {
+  const [liftoff, turbofan] = await Promise.all([hashes('--liftoff-only', ...args), hashes('--no-liftoff', ...args)]);
+  expect(turbofan, `seed ${SEED}`).toEqual(liftoff);
+  return liftoff.length;
+}
+
+test('random instructions with every MXCSR setting', { timeout: 300_000 }, async () => {
+  console.log(`seed ${SEED}`);
+  expect(await bothTiers('cases', SEED, full ? 20_000 : 1000)).toBe(full ? 200 : 10);
+});
+
+test.skipIf(!existsSync('/usr/bin/gcc'))('a long floating-point program', { timeout: 600_000 }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tardigrade-determinism-'));
+  try {
+    const program = join(folder, 'mix');
+    const source = fileURLToPath(new URL('./determinism/mix.c', import.meta.url));
+    const flags = [
+      '-O2',
+      '-static',
+      '-nostdlib',
+      '-fno-stack-protector',
+      '-fno-pie',
+      '-no-pie',
+      '-mno-avx',
+      '-fno-math-errno',
+    ];
+    execFileSync('gcc', [...flags, '-o', program, source]);
+    // Not a round number, so that stops fall anywhere in the code.
+    expect(await bothTiers('program', program, 1_000_003, full ? 1000 : 30)).toBe(full ? 1000 : 30);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
