@@ -25,6 +25,13 @@ export interface Subject {
 
 const PRODUCT = new URL('../../src/supervisor/control.ts', import.meta.url);
 
+/** Prints why not. */
+export function hasProduct(): boolean {
+  const there = existsSync(PRODUCT);
+  if (!there) skip('the supervisor is not part of this checkout');
+  return there;
+}
+
 export async function redisProgram(): Promise<Subject | null> {
   return subject(['redis-server', 'redis-benchmark'], ['redis-server', 'redis-tools'], {
     args: ['--port', '6379', ...REDIS_ARGS, '--dir', '/tmp', '--enable-debug-command', 'yes'],
@@ -46,7 +53,7 @@ async function subject(
   debian: readonly string[],
   rest: Omit<Program, 'path'>,
 ): Promise<Subject | null> {
-  if (!native && !existsSync(PRODUCT)) return skip('the supervisor is not part of this checkout');
+  if (!native && !hasProduct()) return null;
   try {
     const packages = await ensurePackages(programs, debian, (text) => console.log(text));
     const path = programPath(packages, programs[0]!)!;
