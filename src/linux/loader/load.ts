@@ -210,7 +210,7 @@ function buildStack(
   const sp = top - words.length * 8 - ((top - words.length * 8) % 16);
   if (sp < STACK_TOP - STACK_SIZE / 4) throw new ElfError('TG_ARGS_TOO_LONG', 'arguments and environment are too long');
   const bytes = new DataView(new ArrayBuffer(words.length * 8));
-  words.forEach((word, i) => bytes.setBigUint64(i * 8, BigInt(word), true));
+  for (const [i, word] of words.entries()) bytes.setBigUint64(i * 8, BigInt(word), true);
   space.poke(sp, new Uint8Array(bytes.buffer));
   const aux = sp + (args.addresses.length + env.addresses.length + 3) * 8;
   return { stackPointer: sp, argRange: args.range, envRange: env.range, auxRange: [aux, auxv.length * 16] };
