@@ -16,7 +16,7 @@ export const FRAME_VERSION = 1;
 export const FRAME_HEADER = 16;
 const MAGIC = 0x4754;
 
-/** First frame of a connection, both ways: who is there. Body: JSON. */
+/** First frame of a connection, both ways: who is there. Body: JSON; to and from the gateway: gateway/protocol.ts. */
 export const FRAME_HELLO = 1;
 /** A message of replication/. */
 export const FRAME_MESSAGE = 2;
