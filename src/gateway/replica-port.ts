@@ -20,7 +20,6 @@ import {
   type Verdict,
 } from './protocol.ts';
 
-/** So long a connection may be silent before its hello. */
 const HELLO_MS = 2000;
 /** Connections at a time: a primary, those it replaced, and some that have not said who they are. */
 const CONNECTIONS_MAX = 64;
@@ -33,6 +32,8 @@ export interface ReplicaPortOptions {
   readonly cluster: Uint8Array;
   /** Replicas of older generations are refused. */
   readonly generation: number;
+  /** So long a connection may be silent before its hello (2000 ms). */
+  readonly helloMs?: number;
 }
 
 /** Who is served, or was last. */
@@ -79,6 +80,11 @@ export class ReplicaPort {
     chmodSync(path, 0o600);
   }
 
+  /** Ends the connection that is served; its primary may connect again. */
+  disconnect(): void {
+    this.#current?.destroy();
+  }
+
   close(): void {
     this.#server.close();
     for (const connection of this.#connections) connection.destroy();
@@ -107,7 +113,7 @@ export class ReplicaPort {
       },
       LINK_FRAME_MAX,
     );
-    const deadline = setTimeout(() => connection.destroy(), HELLO_MS);
+    const deadline = setTimeout(() => connection.destroy(), this.#options.helloMs ?? HELLO_MS);
     this.#connections.add(connection);
   }
 
