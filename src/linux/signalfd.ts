@@ -11,7 +11,7 @@ const INFO_SIZE = 128;
 /** SIGKILL and SIGSTOP are never taken. */
 const NEVER = (1n << 8n) | (1n << 18n);
 
-/** What of a signal stands in struct signalfd_siginfo. */
+/** A signal with what siginfo_t and struct signalfd_siginfo tell about it. */
 export interface SignalInfo {
   readonly signo: number;
   readonly code: number;
@@ -19,6 +19,10 @@ export interface SignalInfo {
   readonly uid: number;
   readonly status?: number;
   readonly value?: bigint;
+  /** Of a fault: the address. */
+  readonly address?: bigint;
+  /** Of a POSIX timer (SI_TIMER): its id. */
+  readonly timer?: number;
 }
 
 export interface SignalHost extends FileHost {

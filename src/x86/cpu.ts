@@ -62,6 +62,7 @@ const ERROR_WRITE = 2;
 const ERROR_USER = 4;
 const ERROR_FETCH = 16;
 
+/** Returns the next rip or 0: as a signed 32-bit integer, the way wasm gives it. */
 type RegionFunction = (depth: number, rip: number) => number;
 
 /** The regions of one module in one space. They call each other directly, so they are dropped together. */
@@ -167,7 +168,7 @@ export class TranslatingCpu implements VirtualCpu {
       } else {
         do {
           const slot = this.#resolve(state, rip);
-          rip = slot === 0 ? this.#unfetchable(state) : state.functions[slot]!(0, rip);
+          rip = slot === 0 ? this.#unfetchable(state) : state.functions[slot]!(0, rip) >>> 0;
         } while (rip !== 0);
       }
       if (rip !== 0) continue;
@@ -473,7 +474,7 @@ export class TranslatingCpu implements VirtualCpu {
       code = state.single.get(rip)!;
     }
     state.inSingle = true;
-    return code.run(0, rip);
+    return code.run(0, rip) >>> 0;
   }
 
   /**
@@ -489,14 +490,14 @@ export class TranslatingCpu implements VirtualCpu {
       if (code === undefined) return this.#unfetchable(state);
       state.inSingle = false;
       u32[OFF_EXIT >> 2] = EXIT_NONE;
-      rip = code.run(code.index, rip);
+      rip = code.run(code.index, rip) >>> 0;
       if (rip === 0 || u32[OFF_EXIT >> 2] === EXIT_RETURNED) return rip;
       if (u32[OFF_EXIT >> 2] === EXIT_CALLED) {
         if (depth < DEPTH_LIMIT) {
           const slot = this.#resolve(state, rip);
           if (slot === 0) return this.#unfetchable(state);
           // JavaScript frames are larger than those of regions.
-          rip = state.functions[slot]!(depth + JS_DEPTH, rip);
+          rip = state.functions[slot]!(depth + JS_DEPTH, rip) >>> 0;
         }
         if (rip !== code.end) {
           u32[OFF_EXIT >> 2] = rip === 0 ? u32[OFF_EXIT >> 2]! : EXIT_RETURNED;

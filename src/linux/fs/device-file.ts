@@ -25,6 +25,10 @@ export class DeviceFile extends NodeFile {
     return (this.node as Inode).rdev;
   }
 
+  get isZero(): boolean {
+    return this.#rdev === DEV_ZERO;
+  }
+
   override save(): unknown {
     return { kind: 'device', flags: this.flags, place: this.savePlace() };
   }

@@ -89,6 +89,8 @@ export class MemoryMap implements Part {
   #areas: Area[] = [];
   #brkStart = 0;
   #brk = 0;
+  /** Processes that use it. Not saved: a restore counts them. */
+  users = 0;
   /** Bytes charged. */
   #charged = 0;
 

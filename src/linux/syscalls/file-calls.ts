@@ -1,7 +1,7 @@
 /** The system calls on files: number, handler, support level. syscalls/table.ts takes them in. */
 
 import * as N from '../abi/syscall-numbers.ts';
-import type { SyscallHandler } from '../syscall.ts';
+import { full, partial, type SyscallEntry } from './entry.ts';
 import * as fcntl from './fcntl.ts';
 import * as files from './files.ts';
 import * as names from './names.ts';
@@ -9,23 +9,7 @@ import * as poll from './poll.ts';
 import * as rw from './read-write.ts';
 import * as special from './special-files.ts';
 
-export interface FileCall {
-  readonly number: number;
-  readonly handler: SyscallHandler;
-  /** 'partial': something that Linux does is missing; `note` says what. */
-  readonly support: 'full' | 'partial';
-  readonly note?: string;
-}
-
-const full = (number: number, handler: SyscallHandler): FileCall => ({ number, handler, support: 'full' });
-const partial = (number: number, handler: SyscallHandler, note: string): FileCall => ({
-  number,
-  handler,
-  support: 'partial',
-  note,
-});
-
-export const FILE_CALLS: readonly FileCall[] = [
+export const FILE_CALLS: readonly SyscallEntry[] = [
   full(N.SYS_read, rw.sysRead),
   full(N.SYS_readv, rw.sysReadv),
   full(N.SYS_pread64, rw.sysPread64),

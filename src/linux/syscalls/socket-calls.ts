@@ -1,26 +1,10 @@
 /** The system calls on sockets: number, handler, support level. syscalls/table.ts takes them in. */
 
 import * as N from '../abi/syscall-numbers.ts';
-import type { SyscallHandler } from '../syscall.ts';
+import { full, partial, type SyscallEntry } from './entry.ts';
 import * as socket from './socket.ts';
 
-export interface SocketCall {
-  readonly number: number;
-  readonly handler: SyscallHandler;
-  /** 'partial': something that Linux does is missing; `note` says what. */
-  readonly support: 'full' | 'partial';
-  readonly note?: string;
-}
-
-const full = (number: number, handler: SyscallHandler): SocketCall => ({ number, handler, support: 'full' });
-const partial = (number: number, handler: SyscallHandler, note: string): SocketCall => ({
-  number,
-  handler,
-  support: 'partial',
-  note,
-});
-
-export const SOCKET_CALLS: readonly SocketCall[] = [
+export const SOCKET_CALLS: readonly SyscallEntry[] = [
   partial(
     N.SYS_socket,
     socket.sysSocket,

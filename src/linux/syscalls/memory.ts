@@ -1,0 +1,119 @@
+/** Memory: mmap(2) and its relatives, brk(2). */
+
+import { PAGE_SIZE } from '../../lvm/layout.ts';
+import { EACCES, EBADF, EFAULT, EINVAL, ENODEV, ENOMEM, EPERM } from '../abi/errno.ts';
+import { O_ACCMODE, O_RDONLY, O_WRONLY } from '../abi/fcntl.ts';
+import * as N from '../abi/syscall-numbers.ts';
+import { DeviceFile } from '../fs/device-file.ts';
+import { RegularFile } from '../fs/regular-file.ts';
+import { MAP_ANONYMOUS, MAP_PRIVATE, MAP_TYPE, type MapRequest, pageUp } from '../mm/memory-map.ts';
+import type { Syscall, SyscallResult } from '../syscall.ts';
+import { selfOf } from './core.ts';
+import { full, partial, type SyscallEntry } from './entry.ts';
+import { fileIn } from './fs-kernel.ts';
+
+const PROT_WRITE = 2;
+/** madvise(2). */
+const MADV_DONTNEED = 4;
+const MADV_FREE = 8;
+const MADV_REMOVE = 9;
+const MADV_DONTNEED_LOCKED = 24;
+const MADV_KNOWN = new Set([0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24]);
+
+function sysMmap(call: Syscall): SyscallResult {
+  const flags = call.int(3);
+  const offset = call.uint(5);
+  if (offset % PAGE_SIZE !== 0) return -EINVAL;
+  const request: MapRequest = { address: call.uint(0), length: call.uint(1), prot: call.int(2), flags };
+  const { mm } = selfOf(call);
+  if ((flags & MAP_ANONYMOUS) !== 0) return mm.map(request);
+  const file = fileIn(call, 4);
+  if (file === undefined) return -EBADF;
+  // /dev/zero is anonymous memory (mem(4)).
+  if (file instanceof DeviceFile && file.isZero) return mm.map({ ...request, flags: flags | MAP_ANONYMOUS });
+  if (!(file instanceof RegularFile)) return -ENODEV;
+  const access = file.flags & O_ACCMODE;
+  if (access === O_WRONLY) return -EACCES;
+  const shared = (flags & MAP_TYPE) !== MAP_PRIVATE;
+  if (shared && (request.prot & PROT_WRITE) !== 0 && access === O_RDONLY) return -EACCES;
+  return mm.map({ ...request, file: { inode: file.inode, offset, path: file.path } });
+}
+
+function sysMunmap(call: Syscall): SyscallResult {
+  return selfOf(call).mm.munmap(call.uint(0), call.uint(1));
+}
+
+function sysMprotect(call: Syscall): SyscallResult {
+  const prot = call.int(2);
+  // PROT_GROWSDOWN and PROT_GROWSUP are for stacks that grow; these do not.
+  if ((prot & ~7) !== 0) return -EINVAL;
+  return selfOf(call).mm.mprotect(call.uint(0), call.uint(1), prot);
+}
+
+function sysMremap(call: Syscall): SyscallResult {
+  return selfOf(call).mm.mremap(call.uint(0), call.uint(1), call.uint(2), call.int(3), call.uint(4));
+}
+
+function sysBrk(call: Syscall): SyscallResult {
+  return selfOf(call).mm.brk(call.uint(0));
+}
+
+function sysMadvise(call: Syscall): SyscallResult {
+  const [start, length, advice] = [call.uint(0), call.uint(1), call.int(2)];
+  if (!MADV_KNOWN.has(advice) || start % PAGE_SIZE !== 0) return -EINVAL;
+  const { mm } = selfOf(call);
+  if (length === 0) return 0;
+  switch (advice) {
+    case MADV_DONTNEED:
+    case MADV_DONTNEED_LOCKED:
+    // MADV_FREE may free at once (madvise(2)).
+    case MADV_FREE:
+      return mm.discard(start, length);
+    case MADV_REMOVE:
+      return -EINVAL;
+    default:
+      return mm.isMapped(start, pageUp(length)) ? 0 : -ENOMEM;
+  }
+}
+
+/** Everything is resident. */
+function sysMincore(call: Syscall): SyscallResult {
+  const [start, length] = [call.uint(0), call.uint(1)];
+  if (start % PAGE_SIZE !== 0) return -EINVAL;
+  if (!selfOf(call).mm.isMapped(start, length)) return -ENOMEM;
+  const pages = pageUp(length) / PAGE_SIZE;
+  return call.space.write(call.uint(2), new Uint8Array(pages).fill(1)) ? 0 : -EFAULT;
+}
+
+/** Nothing is written back: shared writable file mappings are refused, so there is nothing to write. */
+function sysMsync(call: Syscall): SyscallResult {
+  const [start, length, flags] = [call.uint(0), call.uint(1), call.int(2)];
+  if (start % PAGE_SIZE !== 0 || (flags & ~7) !== 0 || (flags & 5) === 5) return -EINVAL;
+  return selfOf(call).mm.isMapped(start, length) ? 0 : -ENOMEM;
+}
+
+/** Memory is never swapped out. */
+function sysMlock(call: Syscall): SyscallResult {
+  const start = call.uint(0) - (call.uint(0) % PAGE_SIZE);
+  return selfOf(call).mm.isMapped(start, call.uint(1) + (call.uint(0) % PAGE_SIZE)) ? 0 : -ENOMEM;
+}
+
+export const MEMORY_CALLS: readonly SyscallEntry[] = [
+  partial(N.SYS_mmap, sysMmap, 'no writable shared file mappings; shared anonymous memory is not shared with a child'),
+  full(N.SYS_munmap, sysMunmap),
+  full(N.SYS_mprotect, sysMprotect),
+  partial(N.SYS_mremap, sysMremap, 'no MREMAP_DONTUNMAP'),
+  full(N.SYS_brk, sysBrk),
+  partial(N.SYS_madvise, sysMadvise, 'no MADV_REMOVE; fork takes MADV_DONTFORK areas along'),
+  full(N.SYS_mincore, sysMincore),
+  full(N.SYS_msync, sysMsync),
+  full(N.SYS_mlock, sysMlock),
+  full(N.SYS_mlock2, sysMlock),
+  full(N.SYS_munlock, sysMlock),
+  full(N.SYS_mlockall, () => 0),
+  full(N.SYS_munlockall, () => 0),
+  partial(N.SYS_mbind, () => 0, 'one memory node'),
+  partial(N.SYS_set_mempolicy, () => 0, 'one memory node'),
+  partial(N.SYS_pkey_alloc, () => -EINVAL, 'no protection keys'),
+  partial(N.SYS_pkey_free, () => -EPERM, 'no protection keys'),
+];

@@ -1,0 +1,39 @@
+/** Every system call that there is: one table for dispatch, for `tardigrade status` and for docs/limits.md. */
+
+import * as numbers from '../abi/syscall-numbers.ts';
+import type { SyscallHandler } from '../syscall.ts';
+import type { SyscallEntry } from './entry.ts';
+import { FILE_CALLS } from './file-calls.ts';
+import { MEMORY_CALLS } from './memory.ts';
+import { PROCESS_CALLS } from './processes.ts';
+import { SIGNAL_CALLS } from './signal-calls.ts';
+import { SOCKET_CALLS } from './socket-calls.ts';
+import { SYSTEM_CALLS } from './system.ts';
+import { TIME_CALLS } from './time.ts';
+
+export const SYSCALLS: readonly SyscallEntry[] = [
+  ...FILE_CALLS,
+  ...SOCKET_CALLS,
+  ...MEMORY_CALLS,
+  ...PROCESS_CALLS,
+  ...SIGNAL_CALLS,
+  ...TIME_CALLS,
+  ...SYSTEM_CALLS,
+];
+
+let handlers: (SyscallHandler | undefined)[] | null = null;
+
+/** Undefined: not implemented, -ENOSYS. */
+export function handlerOf(number: number): SyscallHandler | undefined {
+  if (handlers === null) {
+    handlers = [];
+    for (const entry of SYSCALLS) handlers[entry.number] = entry.handler;
+  }
+  return handlers[number];
+}
+
+const NAMES = new Map(Object.entries(numbers).map(([name, number]) => [number as number, name.slice('SYS_'.length)]));
+
+export function nameOf(number: number): string {
+  return NAMES.get(number) ?? `#${number}`;
+}

@@ -1,0 +1,195 @@
+/**
+ * A process's timers: setitimer(2), alarm(2) and timer_create(2). Time is passed in: the kernel asks `nextUs` and calls
+ * `tick` when it has come.
+ */
+
+import type { Plain } from '../checkpoint/ledger.ts';
+import { SI_KERNEL, SI_TIMER, SIGALRM, SIGPROF, SIGVTALRM } from './abi/signal.ts';
+import type { Kernel } from './kernel.ts';
+import type { Process } from './process.ts';
+import { sendToProcess, sendToThread } from './signals.ts';
+
+export const ITIMER_REAL = 0;
+export const ITIMER_VIRTUAL = 1;
+export const ITIMER_PROF = 2;
+const ITIMER_SIGNAL = [SIGALRM, SIGVTALRM, SIGPROF];
+
+const CLOCK_REALTIME = 0;
+const CLOCK_PROCESS_CPUTIME_ID = 2;
+const CLOCK_REALTIME_ALARM = 8;
+
+export interface Alarm {
+  /** On its clock, µs; null: not set. */
+  nextUs: number | null;
+  intervalUs: number;
+}
+
+export interface PosixTimer extends Alarm {
+  readonly clock: number;
+  /** 0: SIGEV_NONE. */
+  readonly signo: number;
+  /** SIGEV_THREAD_ID: the thread; 0: the process. */
+  readonly tid: number;
+  /** sigev_value, as unsigned hex digits. */
+  readonly value: string;
+  overrun: number;
+}
+
+export class ProcessTimers {
+  readonly #kernel: Kernel;
+  readonly #process: Process;
+  readonly #interval: Alarm[] = [0, 1, 2].map(() => ({ nextUs: null, intervalUs: 0 }));
+  readonly #posix = new Map<number, PosixTimer>();
+  #nextId = 0;
+
+  constructor(kernel: Kernel, process: Process) {
+    this.#kernel = kernel;
+    this.#process = process;
+  }
+
+  save(): Plain {
+    return { interval: this.#interval, posix: [...this.#posix], nextId: this.#nextId };
+  }
+
+  restore(state: Plain): void {
+    const saved = state as { interval: Alarm[]; posix: [number, PosixTimer][]; nextId: number };
+    saved.interval.forEach((alarm, i) => {
+      this.#interval[i] = { ...alarm };
+    });
+    for (const [id, timer] of saved.posix) this.#posix.set(id, { ...timer });
+    this.#nextId = saved.nextId;
+    this.#enroll();
+  }
+
+  /** The clock of an interval timer: wall time, or the process's CPU time. */
+  #intervalNow(which: number): number {
+    return which === ITIMER_REAL ? this.#kernel.monotonicUs() : this.#process.cpuUs;
+  }
+
+  #clockNow(clock: number): number {
+    if (clock === CLOCK_REALTIME || clock === CLOCK_REALTIME_ALARM) return this.#kernel.realtimeUs();
+    return clock === CLOCK_PROCESS_CPUTIME_ID ? this.#process.cpuUs : this.#kernel.monotonicUs();
+  }
+
+  /** setitimer(2): `valueUs` from now, 0 disarms. */
+  setInterval(which: number, valueUs: number, intervalUs: number): void {
+    const alarm = this.#interval[which]!;
+    alarm.nextUs = valueUs === 0 ? null : this.#intervalNow(which) + valueUs;
+    alarm.intervalUs = intervalUs;
+    this.#changed();
+  }
+
+  /** getitimer(2). */
+  getInterval(which: number): { valueUs: number; intervalUs: number } {
+    const { nextUs, intervalUs } = this.#interval[which]!;
+    return { valueUs: nextUs === null ? 0 : Math.max(1, nextUs - this.#intervalNow(which)), intervalUs };
+  }
+
+  create(timer: Pick<PosixTimer, 'clock' | 'signo' | 'tid' | 'value'>): number {
+    const id = this.#nextId++;
+    this.#posix.set(id, { ...timer, nextUs: null, intervalUs: 0, overrun: 0 });
+    this.#changed();
+    return id;
+  }
+
+  posix(id: number): PosixTimer | undefined {
+    return this.#posix.get(id);
+  }
+
+  delete(id: number): boolean {
+    const there = this.#posix.delete(id);
+    if (there) this.#changed();
+    return there;
+  }
+
+  setPosix(timer: PosixTimer, valueUs: number, intervalUs: number, absolute: boolean): void {
+    timer.nextUs = valueUs === 0 ? null : absolute ? valueUs : this.#clockNow(timer.clock) + valueUs;
+    timer.intervalUs = intervalUs;
+    timer.overrun = 0;
+    this.#changed();
+  }
+
+  getPosix(timer: PosixTimer): { valueUs: number; intervalUs: number } {
+    const { nextUs, intervalUs, clock } = timer;
+    return { valueUs: nextUs === null ? 0 : Math.max(1, nextUs - this.#clockNow(clock)), intervalUs };
+  }
+
+  /** execve(2): timers of timer_create are not inherited. */
+  clearPosix(): void {
+    this.#posix.clear();
+    this.#changed();
+  }
+
+  /** The process has ended. */
+  clear(): void {
+    for (const alarm of this.#interval) alarm.nextUs = null;
+    this.clearPosix();
+  }
+
+  #alarms(): Alarm[] {
+    return [...this.#interval, ...this.#posix.values()];
+  }
+
+  #changed(): void {
+    this.#process.touch();
+    this.#enroll();
+  }
+
+  /** The kernel looks only at processes that have a timer running. */
+  #enroll(): void {
+    this.#kernel.armProcess(
+      this.#process,
+      this.#alarms().some(({ nextUs }) => nextUs !== null),
+    );
+  }
+
+  /**
+   * When `tick` has work at the earliest, monotonic µs. Timers on CPU time cannot tell: they are looked at whenever the
+   * kernel looks, which is often while the process runs.
+   */
+  get nextUs(): number | null {
+    const nowUs = this.#kernel.monotonicUs();
+    let first: number | null = null;
+    const consider = (leftUs: number): void => {
+      if (first === null || nowUs + leftUs < first) first = nowUs + leftUs;
+    };
+    const real = this.#interval[ITIMER_REAL]!;
+    if (real.nextUs !== null) consider(real.nextUs - nowUs);
+    for (const { nextUs, clock } of this.#posix.values()) {
+      if (nextUs !== null && clock !== CLOCK_PROCESS_CPUTIME_ID) consider(nextUs - this.#clockNow(clock));
+    }
+    return first;
+  }
+
+  tick(): void {
+    this.#interval.forEach((alarm, which) => {
+      if (this.#fires(alarm, this.#intervalNow(which)) === 0) return;
+      sendToProcess(this.#kernel, this.#process, { signo: ITIMER_SIGNAL[which]!, code: SI_KERNEL, pid: 0, uid: 0 });
+    });
+    for (const [id, timer] of [...this.#posix]) {
+      const times = this.#fires(timer, this.#clockNow(timer.clock));
+      if (times === 0) continue;
+      timer.overrun = times - 1;
+      if (timer.signo === 0) continue;
+      const value = BigInt(`0x${timer.value}`);
+      const info = { signo: timer.signo, code: SI_TIMER, pid: 0, uid: 0, timer: id, value };
+      const thread = this.#process.members.get(timer.tid);
+      if (timer.tid === 0) sendToProcess(this.#kernel, this.#process, info);
+      else if (thread !== undefined) sendToThread(this.#kernel, thread, info);
+    }
+  }
+
+  /** How often the alarm has gone off; sets the next time. */
+  #fires(alarm: Alarm, nowUs: number): number {
+    if (alarm.nextUs === null || nowUs < alarm.nextUs) return 0;
+    let times = 1;
+    if (alarm.intervalUs > 0) {
+      times = Math.floor((nowUs - alarm.nextUs) / alarm.intervalUs) + 1;
+      alarm.nextUs += times * alarm.intervalUs;
+    } else {
+      alarm.nextUs = null;
+    }
+    this.#changed();
+    return times;
+  }
+}
