@@ -29,6 +29,8 @@ export class Capturer {
   #known: Map<number, AddressSpace>;
 
   readonly #baselines: Baselines;
+  /** What was translated, of the spaces there are: later learners are to translate it ahead too. */
+  readonly #entries = new Map<AddressSpace, Set<number>>();
 
   /** The state at construction counts as known: learners begin with a StateTransfer, not with the first delta. */
   constructor(machine: Capturable, baselinePages = BASELINE_PAGES) {
@@ -47,7 +49,10 @@ export class Capturer {
     const removed: number[] = [];
     this.#baselines.begin();
     for (const [id, space] of this.#known) {
-      if (spaces.get(id) !== space) this.#baselines.drop(space);
+      if (spaces.get(id) !== space) {
+        this.#baselines.drop(space);
+        this.#entries.delete(space);
+      }
       if (!spaces.has(id)) removed.push(id);
     }
     for (const [id, space] of spaces) {
@@ -56,6 +61,7 @@ export class Capturer {
       const range = space.takeMappingRange();
       const dirty = space.takeDirty();
       const entries = cpu.takeTranslated(space);
+      this.#remember(space, entries);
       if (!created && range === null && dirty.length === 0 && entries.length === 0) continue;
       const runs = range === null ? [] : space.mappings(range.first, range.end);
       changed.push({ id, created, range, runs, ...this.#split(space, range, dirty), entries, memory: space.u8 });
@@ -63,6 +69,18 @@ export class Capturer {
     }
     for (const id of removed) this.#known.delete(id);
     return encodeDelta({ epoch, instructions, host, removed, spaces: changed, parts: ledger.take(), blobs });
+  }
+
+  /** Addresses translated up to the last capture. */
+  entries(space: AddressSpace): Iterable<number> {
+    return this.#entries.get(space) ?? [];
+  }
+
+  #remember(space: AddressSpace, entries: readonly number[]): void {
+    if (entries.length === 0) return;
+    let known = this.#entries.get(space);
+    if (!known) this.#entries.set(space, (known = new Set()));
+    for (const entry of entries) known.add(entry);
   }
 
   #split(

@@ -25,14 +25,21 @@ export class Shadow {
   epoch = 0;
   instructions = 0;
 
-  /** A machine that is primary no more becomes a shadow; the machine must not be used afterwards. */
-  static of(machine: Capturable, epoch: number, host: Uint8Array, blobs: Iterable<Blob>): Shadow {
+  /** A machine that is primary no more becomes a shadow; the machine must not be used afterwards. `entries`: `Capturer.entries`. */
+  static of(
+    machine: Capturable,
+    epoch: number,
+    host: Uint8Array,
+    blobs: Iterable<Blob>,
+    entries: (space: AddressSpace) => Iterable<number> = () => [],
+  ): Shadow {
     const shadow = new Shadow();
     for (const [id, space] of machine.spaces) {
       machine.cpu.unload(space);
       space.takeDirty();
       space.onCodeChange = null;
       shadow.spaces.set(id, space);
+      shadow.entries.set(id, new Set(entries(space)));
     }
     for (const { key, bytes } of machine.ledger.all()) shadow.parts.set(key, bytes!);
     for (const blob of blobs) shadow.blobs.set(blob.id, blob.bytes);
@@ -129,6 +136,7 @@ function loadPages(space: AddressSpace, change: SpaceDelta, content: Uint8Array,
   const { patches } = change;
   const view = new DataView(patches.buffer, patches.byteOffset, patches.length);
   for (let i = 0, next = 0; i < change.patched.length; i++) {
+    space.willPatch(change.patched[i]!);
     next = applyPatch(space.u8, change.patched[i]!, patches, view, next);
   }
   return at;

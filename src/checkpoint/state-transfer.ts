@@ -29,15 +29,22 @@ export class StateTransfer {
   readonly #spaces: { readonly id: number; readonly space: AddressSpace; next: number }[];
   readonly #keys: string[];
   readonly #blobs: Blob[];
+  readonly #entries: (space: AddressSpace) => Iterable<number>;
   #started = false;
 
-  /** `blobs`: every image file's content that the guest has read so far. */
-  constructor(machine: Capturable, blobs: Iterable<Blob>, options: TransferOptions = {}) {
+  /** `blobs`: every image file's content that the guest has read so far. `entries`: `Capturer.entries`. */
+  constructor(
+    machine: Capturable,
+    blobs: Iterable<Blob>,
+    options: TransferOptions = {},
+    entries: (space: AddressSpace) => Iterable<number> = () => [],
+  ) {
     this.#machine = machine;
     this.#options = { pages: 1024, scan: 32768, bytes: 4 << 20, ...options };
     this.#spaces = [...machine.spaces].map(([id, space]) => ({ id, space, next: 0 })).reverse();
     this.#keys = machine.ledger.keys().reverse();
     this.#blobs = [...blobs].reverse();
+    this.#entries = entries;
   }
 
   /** The next chunk, as of this boundary. `host` goes with it: the first chunk's epoch has no delta for the learner. */
@@ -47,7 +54,7 @@ export class StateTransfer {
     if (!this.#started) {
       this.#started = true;
       for (const { id, space } of [...this.#spaces].reverse()) {
-        spaces.set(id, { ...wholeMapping(id, space), pages: [] });
+        spaces.set(id, { ...wholeMapping(id, space), pages: [], entries: [...this.#entries(space)] });
       }
     }
     this.#pages(spaces);

@@ -295,6 +295,11 @@ export class AddressSpace {
     this.state[page]! |= STATE_CLEAN;
   }
 
+  /** A page's bytes are about to be changed in place by a checkpoint: what was translated of it is forgotten. */
+  willPatch(page: number): void {
+    this.#codeChange(page, 1);
+  }
+
   /** A page's bytes: a view, valid until the guest runs. */
   page(page: number): Uint8Array {
     return this.u8.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE);

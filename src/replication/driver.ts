@@ -130,7 +130,8 @@ export class Driver {
     const chunks = member.chunksWanted.map((learner) => {
       let transfer = this.#transfers.get(learner) ?? null;
       if (transfer === null) {
-        transfer = new StateTransfer(service.machine, service.allBlobs(), this.#options.transfer);
+        const entries = capturer.entries.bind(capturer);
+        transfer = new StateTransfer(service.machine, service.allBlobs(), this.#options.transfer, entries);
         this.#transfers.set(learner, transfer);
       }
       const chunk = transfer.next(epoch, host);
@@ -212,7 +213,9 @@ export class Driver {
     const service = this.#service;
     assert(service !== null, 'only a primary is demoted');
     assert(service.output.heldCount === 0, 'a hand-over leaves no held output');
-    this.#shadow = Shadow.of(service.machine, epoch, service.host(), service.allBlobs());
+    const capturer = this.#capturer;
+    const entries = capturer ? capturer.entries.bind(capturer) : undefined;
+    this.#shadow = Shadow.of(service.machine, epoch, service.host(), service.allBlobs(), entries);
     this.#service = null;
     this.#capturer = null;
     this.#transfers.clear();

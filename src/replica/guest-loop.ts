@@ -1,0 +1,180 @@
+/**
+ * When the guest of a primary runs, and when an epoch ends. One turn runs a slice of about a millisecond and ends an epoch
+ * if one is due; between turns the event loop sees to packets, acknowledgements and heartbeats, so a guest that spins for
+ * ever is replicated, and replaced, as any other. An idle guest costs nothing: the loop sleeps until its deadline, or
+ * until `wake` says that something came.
+ *
+ * Waking a sleeping process takes longer (50 µs) than many a round trip to a backup. So for a short time after an epoch
+ * whose output waits the loop does not sleep but turns idly.
+ */
+
+import { assert } from '../lvm/assert.ts';
+import type { NodeLvm } from '../lvm/node-lvm.ts';
+import type { Driver } from '../replication/driver.ts';
+import type { Machine } from './machine.ts';
+import { Meter } from './meters.ts';
+import { SliceBudget } from './slice-budget.ts';
+
+export interface Running {
+  readonly machine: Machine;
+  readonly lvm: NodeLvm;
+  /** The host has no room for what the guest says, beyond the output that is held. */
+  readonly blocked: () => boolean;
+  /** This epoch ends now. */
+  readonly capturing: (epoch: number) => void;
+}
+
+/** After an epoch's end, turn idly for at most so long. */
+const SPIN_MS = 0.3;
+/** Output that waits while another epoch is on its way gathers company for at most so long. */
+const GATHER_MS = 2;
+/** Standard input that the guest was given and did not read; more waits outside. */
+const UNREAD_MAX = 256 << 10;
+/** Epochs whose commit is timed; the oldest is forgotten when they are more. */
+const TIMED_MAX = 1024;
+
+export class GuestLoop {
+  readonly pauseUs = new Meter();
+  readonly commitUs = new Meter();
+  readonly dirtyPages = new Meter();
+  readonly bytes = new Meter();
+  readonly #driver: Driver;
+  readonly #epochMs: number;
+  readonly #budget = new SliceBudget();
+  #running: Running | null = null;
+  #immediate: NodeJS.Immediate | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  /** There is more to run at once. */
+  #busy = false;
+  /** Monotonic µs at which the guest wants to run; null: only an input wakes it. */
+  #deadlineUs: number | null = null;
+  #ended = false;
+  /** Of the last capture. */
+  #capturedMs = 0;
+  #capturedAt = -1;
+  #spinUntilMs = 0;
+  /** When each epoch on its way was captured. */
+  readonly #sent = new Map<number, number>();
+  #committed = 0;
+
+  constructor(driver: Driver, epochMs: number) {
+    this.#driver = driver;
+    this.#epochMs = epochMs;
+  }
+
+  /** Runs this guest from now on. */
+  start(running: Running): void {
+    assert(this.#running === null, 'one guest at a time');
+    this.#running = running;
+    this.#busy = true;
+    this.#ended = false;
+    this.#capturedMs = performance.now();
+    this.#capturedAt = -1;
+    this.wake();
+  }
+
+  stop(): void {
+    this.#running = null;
+    this.#sent.clear();
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#immediate !== null) clearImmediate(this.#immediate);
+    this.#timer = this.#immediate = null;
+  }
+
+  /** Something came that may let the guest run or an epoch end: a packet, an acknowledgement. */
+  wake(): void {
+    if (this.#running !== null) this.#immediate ??= setImmediate(this.#turn);
+  }
+
+  readonly #turn = (): void => {
+    this.#immediate = null;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    const running = this.#running;
+    if (running === null) return;
+    this.#timeCommits();
+    if (this.#mayRun(running) && this.#hasWork(running)) this.#run(running);
+    this.#endEpoch(running);
+    // A step of the member may have ended it.
+    if (this.#running === running) this.#sleep(running);
+  };
+
+  #mayRun({ blocked }: Running): boolean {
+    return this.#driver.mayRun && !this.#ended && !blocked();
+  }
+
+  #hasWork({ lvm }: Running): boolean {
+    if (this.#busy || lvm.pending) return true;
+    return this.#deadlineUs !== null && lvm.clock().monotonicUs >= this.#deadlineUs;
+  }
+
+  #run({ machine, lvm }: Running): void {
+    const startMs = performance.now();
+    const before = machine.instructions;
+    const result = machine.run(this.#budget.next);
+    this.#budget.ran(machine.instructions - before, performance.now() - startMs);
+    this.#busy = result.kind === 'budget';
+    this.#deadlineUs = result.kind === 'wait' ? result.deadlineUs : null;
+    this.#ended = result.kind === 'exit';
+    lvm.stdinHeld = machine.consoleInput.available >= UNREAD_MAX;
+  }
+
+  #endEpoch({ machine, capturing }: Running): void {
+    const driver = this.#driver;
+    const nowMs = performance.now();
+    const over = machine.instructions !== this.#capturedAt && nowMs - this.#capturedMs >= this.#epochMs;
+    const { lastEpoch, committed } = driver.member;
+    const gathering = lastEpoch > committed && nowMs - this.#capturedMs < GATHER_MS;
+    if (!driver.epochDue(!this.#busy && !gathering, over)) return;
+    let dirty = 0;
+    for (const space of machine.spaces.values()) dirty += space.dirtyCount;
+    capturing(driver.member.nextEpoch);
+    const { epoch, bytes } = driver.capture(nowMs);
+    const endMs = performance.now();
+    this.#capturedMs = nowMs;
+    this.#capturedAt = machine.instructions;
+    // Nobody needed it: there was nothing to wait for.
+    if (bytes === 0) return;
+    this.#sent.set(epoch, nowMs);
+    if (this.#sent.size > TIMED_MAX) this.#sent.delete(this.#sent.keys().next().value!);
+    this.pauseUs.add((endMs - nowMs) * 1000);
+    this.dirtyPages.add(dirty);
+    this.bytes.add(bytes);
+    this.#spinUntilMs = endMs + SPIN_MS;
+  }
+
+  #timeCommits(): void {
+    const { committed } = this.#driver.member;
+    if (committed === this.#committed) return;
+    this.#committed = committed;
+    const nowMs = performance.now();
+    for (const [epoch, sentMs] of this.#sent) {
+      if (epoch > committed) break;
+      this.#sent.delete(epoch);
+      this.commitUs.add((nowMs - sentMs) * 1000);
+    }
+  }
+
+  /** Until there is something to do. */
+  #sleep(running: Running): void {
+    const { lvm, machine } = running;
+    const driver = this.#driver;
+    const nowMs = performance.now();
+    const mayRun = this.#mayRun(running);
+    const held = (driver.service?.output.heldCount ?? 0) > 0;
+    const spinning = held && nowMs < this.#spinUntilMs;
+    if ((mayRun && this.#hasWork(running)) || driver.epochDue(false, false) || spinning) {
+      this.wake();
+      return;
+    }
+    let ms = Number.POSITIVE_INFINITY;
+    if (mayRun && this.#deadlineUs !== null) ms = (this.#deadlineUs - lvm.clock().monotonicUs) / 1000;
+    // While too much is on its way no epoch can end: an acknowledgement will wake us.
+    if (!driver.member.throttled) {
+      if (driver.service?.output.waiting) ms = Math.min(ms, this.#capturedMs + GATHER_MS - nowMs);
+      if (machine.instructions !== this.#capturedAt) ms = Math.min(ms, this.#capturedMs + this.#epochMs - nowMs);
+    }
+    if (ms === Number.POSITIVE_INFINITY) return;
+    this.#timer = setTimeout(this.#turn, Math.max(1, Math.ceil(ms)));
+  }
+}
