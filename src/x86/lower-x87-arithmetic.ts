@@ -1,0 +1,234 @@
+/**
+ * x87 arithmetic and comparison: Intel SDM vol. 1, 8.3.5 and 8.3.6. The instructions call helpers, which compute in
+ * integers (softfloat-x87.ts).
+ */
+
+import { REGISTER_FILE } from '../lvm/layout.ts';
+import type { Instruction, MemoryOperand, Operand } from './instruction.ts';
+import { checkPending } from './lower-sse-common.ts';
+import { A, B, type Fpu, FSW_C0, FSW_C2, FSW_C3, fpu, R } from './lower-x87-fpu.ts';
+import type { Lowering, LoweringContext } from './lowering.ts';
+import type { Parts } from './softfloat-core.ts';
+import { setIndefinite, setZero, type X87Arithmetic } from './softfloat-x87.ts';
+import { fromDouble, fromInteger, fromSingle } from './softfloat-x87-convert.ts';
+import { CF, FLAGS_BITS, OFF_FLAG_OP, OFF_FLAG_RESULT, PF, ZF } from './state.ts';
+import { registerHelper } from './support.ts';
+
+/** r = d op s */
+type Binary = (e: X87Arithmetic, r: Parts, d: Parts, s: Parts) => void;
+
+const BINARY: Record<string, Binary> = {
+  add: (e, r, d, s) => e.add(r, d, s, false),
+  sub: (e, r, d, s) => e.add(r, d, s, true),
+  subr: (e, r, d, s) => e.add(r, s, d, true),
+  mul: (e, r, d, s) => e.multiply(r, d, s),
+  div: (e, r, d, s) => e.divide(r, d, s),
+  divr: (e, r, d, s) => e.divide(r, s, d),
+};
+
+/** Memory operands by the name of their format. */
+const MEMORY: Record<string, (view: DataView, address: number) => Parts> = {
+  m32: (view, at) => fromSingle(B, view.getInt32(at, true)),
+  m64: (view, at) => fromDouble(B, view.getInt32(at + 4, true), view.getInt32(at, true)),
+  i16: (view, at) => fromInteger(B, view.getInt16(at, true) >> 31, view.getInt16(at, true)),
+  i32: (view, at) => fromInteger(B, view.getInt32(at, true) >> 31, view.getInt32(at, true)),
+};
+
+/** The format of an instruction's memory operand. */
+function formatOf(insn: Instruction, operand: MemoryOperand): string {
+  return `${insn.op.startsWith('fi') ? 'i' : 'm'}${operand.size * 8}`;
+}
+
+/** The memory operand of an instruction that has only that. */
+export function memory(insn: Instruction): MemoryOperand {
+  const operand = insn.operands[0];
+  if (operand?.kind !== 'mem') throw new Error('operand');
+  return operand;
+}
+
+/** Calls a helper with a constant. */
+export function callWith(ctx: LoweringContext, helper: string, value: number): void {
+  const arg = ctx.temp('i32');
+  ctx.code.i32Const(value).localSet(arg);
+  ctx.callHelper(helper, arg);
+}
+
+export function stackIndex(operand: Operand): number {
+  if (operand.kind !== 'reg' || operand.file !== 'st') throw new Error('operand');
+  return operand.index;
+}
+
+// --- arithmetic ---
+
+function result(destination: number, pop: boolean): void {
+  if (!fpu.commit()) return;
+  fpu.set(destination, R);
+  if (pop) fpu.pop();
+}
+
+function missing(destination: number, pop: boolean): void {
+  if (!fpu.stackFault(false)) return;
+  fpu.set(destination, setIndefinite(R));
+  if (pop) fpu.pop();
+}
+
+for (const [name, run] of Object.entries(BINARY)) {
+  // Bits 0 … 2 destination, 3 … 5 source, 6 pop.
+  registerHelper(`x87 ${name}`, (machine, arg) => {
+    const destination = arg & 7;
+    const source = (arg >> 3) & 7;
+    const pop = arg > 63;
+    fpu.enter(machine);
+    if (fpu.isEmpty(destination) || fpu.isEmpty(source)) {
+      missing(destination, pop);
+    } else {
+      run(fpu.arithmetic, R, fpu.get(destination, A), fpu.get(source, B));
+      result(destination, pop);
+    }
+    return fpu.leave();
+  });
+  for (const [format, read] of Object.entries(MEMORY)) {
+    registerHelper(`x87 ${name} ${format}`, (machine, address) => {
+      fpu.enterWith(machine, address);
+      if (fpu.isEmpty(0)) {
+        missing(0, false);
+      } else {
+        run(fpu.arithmetic, R, fpu.get(0, A), read(machine.view, address >>> 0));
+        result(0, false);
+      }
+      return fpu.leave();
+    });
+  }
+}
+
+function arithmetic(name: string, pop: boolean): Lowering {
+  return (ctx, insn) => {
+    checkPending(ctx);
+    const [first, second] = insn.operands as [Operand, Operand?];
+    if (first.kind === 'mem') {
+      ctx.callHelper(`x87 ${name} ${formatOf(insn, first)}`, ctx.checked(first, first.size, false));
+    } else {
+      callWith(ctx, `x87 ${name}`, stackIndex(first) | (stackIndex(second!) << 3) | (pop ? 64 : 0));
+    }
+  };
+}
+
+// --- comparison ---
+
+const UNORDERED = 2;
+
+/** C3, C2, C0 by the order -1, 0, 1, 2. */
+export function setConditions(f: Fpu, order: number): void {
+  f.status &= ~(FSW_C0 | FSW_C2 | FSW_C3);
+  if (order === UNORDERED) f.status |= FSW_C0 | FSW_C2 | FSW_C3;
+  else if (order === 0) f.status |= FSW_C3;
+  else if (order === -1) f.status |= FSW_C0;
+}
+
+/** ZF, PF, CF likewise; OF, SF and AF become 0. */
+function setRflags(f: Fpu, order: number): void {
+  const bits = order === UNORDERED ? ZF | PF | CF : order === 0 ? ZF : order === -1 ? CF : 0;
+  f.view.setUint32(REGISTER_FILE + OFF_FLAG_OP, FLAGS_BITS, true);
+  f.view.setUint32(REGISTER_FILE + OFF_FLAG_RESULT, bits, true);
+  f.view.setUint32(REGISTER_FILE + OFF_FLAG_RESULT + 4, 0, true);
+}
+
+/** ST(0) with `s`, or with an empty register where that is null. */
+function compare(s: Parts | null, quiet: boolean, pops: number, set = setConditions): void {
+  let order = UNORDERED;
+  let done: boolean;
+  if (s === null || fpu.isEmpty(0)) {
+    done = fpu.stackFault(false);
+  } else {
+    order = fpu.arithmetic.compare(fpu.get(0, A), s, quiet);
+    done = fpu.commit();
+  }
+  set(fpu, order);
+  if (!done) return;
+  for (let i = 0; i < pops; i++) fpu.pop();
+}
+
+// Bits 0 … 2 the register, 3 quiet, 4 … 5 pops, 6 to RFLAGS.
+registerHelper('x87 compare', (machine, arg) => {
+  fpu.enter(machine);
+  const source = fpu.isEmpty(arg & 7) ? null : fpu.get(arg & 7, B);
+  compare(source, (arg & 8) !== 0, (arg >> 4) & 3, arg > 63 ? setRflags : setConditions);
+  return fpu.leave();
+});
+
+for (const [format, read] of Object.entries(MEMORY)) {
+  for (const pops of [0, 1]) {
+    registerHelper(`x87 compare ${format} ${pops}`, (machine, address) => {
+      fpu.enterWith(machine, address);
+      compare(read(machine.view, address >>> 0), false, pops);
+      return fpu.leave();
+    });
+  }
+}
+
+registerHelper('x87 ftst', (machine) => {
+  fpu.enter(machine);
+  compare(setZero(B, false), false, 0);
+  return fpu.leave();
+});
+
+function comparison(quiet: boolean, pops: number, flags: boolean): Lowering {
+  return (ctx, insn) => {
+    checkPending(ctx);
+    const operand = insn.operands.at(-1);
+    if (operand?.kind === 'mem') {
+      ctx.callHelper(`x87 compare ${formatOf(insn, operand)} ${pops}`, ctx.checked(operand, operand.size, false));
+      return;
+    }
+    const source = operand === undefined ? 1 : stackIndex(operand);
+    callWith(ctx, 'x87 compare', source | (quiet ? 8 : 0) | (pops << 4) | (flags ? 64 : 0));
+  };
+}
+
+// --- one operand ---
+
+/** r = op a */
+type Unary = (e: X87Arithmetic, r: Parts, a: Parts) => void;
+
+export function unary(map: Map<string, Lowering>, op: string, run: Unary): void {
+  registerHelper(`x87 ${op}`, (machine) => {
+    fpu.enter(machine);
+    if (fpu.isEmpty(0)) {
+      missing(0, false);
+    } else {
+      run(fpu.arithmetic, R, fpu.get(0, A));
+      result(0, false);
+    }
+    return fpu.leave();
+  });
+  map.set(op, helper(`x87 ${op}`));
+}
+
+/** An instruction that is its helper. */
+export function helper(name: string): Lowering {
+  return (ctx) => {
+    checkPending(ctx);
+    ctx.callHelper(name);
+  };
+}
+
+export function addArithmeticLowerings(map: Map<string, Lowering>): void {
+  for (const name of Object.keys(BINARY)) {
+    map.set(`f${name}`, arithmetic(name, false));
+    map.set(`f${name}p`, arithmetic(name, true));
+    map.set(`fi${name}`, arithmetic(name, false));
+  }
+  for (const u of ['', 'u']) {
+    const quiet = u === 'u';
+    map.set(`f${u}com`, comparison(quiet, 0, false));
+    map.set(`f${u}comp`, comparison(quiet, 1, false));
+    map.set(`f${u}compp`, comparison(quiet, 2, false));
+    map.set(`f${u}comi`, comparison(quiet, 0, true));
+    map.set(`f${u}comip`, comparison(quiet, 1, true));
+  }
+  map.set('ficom', comparison(false, 0, false));
+  map.set('ficomp', comparison(false, 1, false));
+  map.set('ftst', helper('x87 ftst'));
+  unary(map, 'fsqrt', (e, r, a) => e.squareRoot(r, a));
+  unary(map, 'frndint', (e, r, a) => e.roundToInteger(r, a));
+}
