@@ -1,10 +1,10 @@
 /**
  * The cost of the gateway: clients → gateway → a guest that is only its TCP/IP stack, beside the kernel's own loopback with
  * a server of the same kind in Node. Clients in this process, servers in another. `node bench/gateway.ts [--requests N]
- * [--mb N] [--only kernel|in-process|link]`; the last line is JSON.
+ * [--mb N] [--only kernel|in-process|link] [--tests one,fifty,up,down,echo]`; the last line is JSON.
  *
  * `in-process`: gateway and guest in one process, as an unreplicated run has them. `link`: in two, over the UNIX socket,
- * as with replicas (three processes on this machine's cores). 64-byte requests and responses; one connection for bulk.
+ * as with replicas (three processes on this machine's cores). 64-byte requests and responses, by 1 and 50 connections: p50 / p99; one connection for bulk.
  */
 
 import { type ChildProcess, fork } from 'node:child_process';
@@ -25,6 +25,7 @@ const { values } = parseArgs({
     requests: { type: 'string', default: '20000' },
     mb: { type: 'string', default: '512' },
     only: { type: 'string' },
+    tests: { type: 'string', default: 'one,fifty,up,down,echo' },
     serve: { type: 'string' },
     path: { type: 'string' },
   },
@@ -215,20 +216,24 @@ async function bulk(port: number, kind: 'up' | 'down' | 'echo'): Promise<number>
 async function measure(kind: string): Promise<Record<string, unknown>> {
   const { ports, stop } = await start(kind);
   try {
+    const result: Record<string, unknown> = {};
+    const shown: string[] = [];
     await requests(ports[ECHO]!, 20, REQUESTS / 2);
-    const one = await requests(ports[ECHO]!, 1, REQUESTS);
-    const fifty = await requests(ports[ECHO]!, 50, REQUESTS * 2);
-    const mbPerSecond = {
-      up: await bulk(ports[SINK]!, 'up'),
-      down: await bulk(ports[SOURCE]!, 'down'),
-      echo: await bulk(ports[ECHO]!, 'echo'),
-    };
-    const show = (l: Latency): string => `${l.p50Us} / ${l.p99Us} µs, ${l.perSecond}/s`;
-    console.log(
-      `${kind.padEnd(11)} 1 connection ${show(one)}; 50: ${show(fifty)}; ` +
-        `up ${mbPerSecond.up}, down ${mbPerSecond.down}, echo ${mbPerSecond.echo} MB/s`,
-    );
-    return { one, fifty, mbPerSecond };
+    for (const test of values.tests.split(',')) {
+      if (test === 'one' || test === 'fifty') {
+        const connections = test === 'one' ? 1 : 50;
+        const l = await requests(ports[ECHO]!, connections, test === 'one' ? REQUESTS : REQUESTS * 2);
+        result[test] = l;
+        shown.push(`${connections}: ${l.p50Us} / ${l.p99Us} µs, ${l.perSecond}/s`);
+      } else {
+        const port = ports[test === 'up' ? SINK : test === 'down' ? SOURCE : ECHO]!;
+        const rate = await bulk(port, test as 'up' | 'down' | 'echo');
+        result[test] = rate;
+        shown.push(`${test} ${rate} MB/s`);
+      }
+    }
+    console.log(`${kind.padEnd(11)} ${shown.join('; ')}`);
+    return result;
   } finally {
     stop();
   }
