@@ -23,8 +23,9 @@ export class InputQueue<T> {
     return this.#taken + this.#waiting.length;
   }
 
-  get empty(): boolean {
-    return this.#waiting.length === 0;
+  /** How many wait. */
+  get length(): number {
+    return this.#waiting.length;
   }
 
   /** Inputs from number `from` on; those that are here already, or were taken, are passed over. */

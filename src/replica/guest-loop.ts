@@ -1,8 +1,8 @@
 /**
- * When the guest of a primary runs, and when an epoch ends. One turn runs a slice of about a millisecond and ends an epoch
- * if one is due; between turns the event loop sees to packets, acknowledgements and heartbeats, so a guest that spins for
- * ever is replicated, and replaced, as any other. An idle guest costs nothing: the loop sleeps until its deadline, or
- * until `wake` says that something came.
+ * When the guest of a primary runs, and when an epoch ends. One turn runs a slice and ends an epoch if one is due; between
+ * turns the event loop sees to packets, acknowledgements and heartbeats, so a guest that spins for ever is replicated, and
+ * replaced, as any other. An idle guest costs nothing: the loop sleeps until its deadline, or until `wake` says that
+ * something came.
  *
  * Waking a sleeping process takes longer (50 µs) than many a round trip to a backup. So for a short time after an epoch
  * whose output waits the loop does not sleep but turns idly.
@@ -11,9 +11,9 @@
 import { assert } from '../lvm/assert.ts';
 import type { NodeLvm } from '../lvm/node-lvm.ts';
 import type { Driver } from '../replication/driver.ts';
+import { GuestRunner } from './guest-runner.ts';
 import type { Machine } from './machine.ts';
 import { Meter } from './meters.ts';
-import { SliceBudget } from './slice-budget.ts';
 
 export interface Running {
   readonly machine: Machine;
@@ -28,8 +28,6 @@ export interface Running {
 const SPIN_MS = 0.3;
 /** Output that waits while another epoch is on its way gathers company for at most so long. */
 const GATHER_MS = 2;
-/** Standard input that the guest was given and did not read; more waits outside. */
-const UNREAD_MAX = 256 << 10;
 /** Epochs whose commit is timed; the oldest is forgotten when they are more. */
 const TIMED_MAX = 1024;
 
@@ -40,16 +38,10 @@ export class GuestLoop {
   readonly bytes = new Meter();
   readonly #driver: Driver;
   readonly #epochMs: number;
-  readonly #budget = new SliceBudget();
-  #running: Running | null = null;
+  #running: (Running & { readonly runner: GuestRunner }) | null = null;
   #immediate: NodeJS.Immediate | null = null;
   #timer: NodeJS.Timeout | null = null;
-  /** There is more to run at once. */
-  #busy = false;
-  /** Monotonic µs at which the guest wants to run; null: only an input wakes it. */
-  #deadlineUs: number | null = null;
-  #ended = false;
-  /** Of the last capture. */
+  /** Of the last capture: when, and the guest's instructions. */
   #capturedMs = 0;
   #capturedAt = -1;
   #spinUntilMs = 0;
@@ -65,9 +57,7 @@ export class GuestLoop {
   /** Runs this guest from now on. */
   start(running: Running): void {
     assert(this.#running === null, 'one guest at a time');
-    this.#running = running;
-    this.#busy = true;
-    this.#ended = false;
+    this.#running = { ...running, runner: new GuestRunner(running.machine, running.lvm) };
     this.#capturedMs = performance.now();
     this.#capturedAt = -1;
     this.wake();
@@ -93,39 +83,23 @@ export class GuestLoop {
     const running = this.#running;
     if (running === null) return;
     this.#timeCommits();
-    if (this.#mayRun(running) && this.#hasWork(running)) this.#run(running);
-    this.#endEpoch(running);
-    // A step of the member may have ended it.
-    if (this.#running === running) this.#sleep(running);
+    if (this.#mayRun && running.runner.hasWork) running.runner.run();
+    this.#endEpoch();
+    this.#sleep();
   };
 
-  #mayRun({ blocked }: Running): boolean {
-    return this.#driver.mayRun && !this.#ended && !blocked();
+  get #mayRun(): boolean {
+    return this.#driver.mayRun && this.#running?.blocked() === false;
   }
 
-  #hasWork({ lvm }: Running): boolean {
-    if (this.#busy || lvm.pending) return true;
-    return this.#deadlineUs !== null && lvm.clock().monotonicUs >= this.#deadlineUs;
-  }
-
-  #run({ machine, lvm }: Running): void {
-    const startMs = performance.now();
-    const before = machine.instructions;
-    const result = machine.run(this.#budget.next);
-    this.#budget.ran(machine.instructions - before, performance.now() - startMs);
-    this.#busy = result.kind === 'budget';
-    this.#deadlineUs = result.kind === 'wait' ? result.deadlineUs : null;
-    this.#ended = result.kind === 'exit';
-    lvm.stdinHeld = machine.consoleInput.available >= UNREAD_MAX;
-  }
-
-  #endEpoch({ machine, capturing }: Running): void {
+  #endEpoch(): void {
+    const { machine, runner, capturing } = this.#running!;
     const driver = this.#driver;
     const nowMs = performance.now();
     const over = machine.instructions !== this.#capturedAt && nowMs - this.#capturedMs >= this.#epochMs;
     const { lastEpoch, committed } = driver.member;
     const gathering = lastEpoch > committed && nowMs - this.#capturedMs < GATHER_MS;
-    if (!driver.epochDue(!this.#busy && !gathering, over)) return;
+    if (!driver.epochDue(!runner.busy && !gathering, over)) return;
     let dirty = 0;
     for (const space of machine.spaces.values()) dirty += space.dirtyCount;
     capturing(driver.member.nextEpoch);
@@ -156,22 +130,23 @@ export class GuestLoop {
   }
 
   /** Until there is something to do. */
-  #sleep(running: Running): void {
-    const { lvm, machine } = running;
+  #sleep(): void {
+    // The member may have ended the guest's time here.
+    if (this.#running === null) return;
+    const { machine, runner } = this.#running;
     const driver = this.#driver;
     const nowMs = performance.now();
-    const mayRun = this.#mayRun(running);
-    const held = (driver.service?.output.heldCount ?? 0) > 0;
-    const spinning = held && nowMs < this.#spinUntilMs;
-    if ((mayRun && this.#hasWork(running)) || driver.epochDue(false, false) || spinning) {
+    const mayRun = this.#mayRun;
+    const output = driver.service?.output;
+    const spinning = output !== undefined && output.heldCount > 0 && nowMs < this.#spinUntilMs;
+    if ((mayRun && runner.hasWork) || driver.epochDue(false, false) || spinning) {
       this.wake();
       return;
     }
-    let ms = Number.POSITIVE_INFINITY;
-    if (mayRun && this.#deadlineUs !== null) ms = (this.#deadlineUs - lvm.clock().monotonicUs) / 1000;
+    let ms = mayRun ? runner.sleepMs : Number.POSITIVE_INFINITY;
     // While too much is on its way no epoch can end: an acknowledgement will wake us.
     if (!driver.member.throttled) {
-      if (driver.service?.output.waiting) ms = Math.min(ms, this.#capturedMs + GATHER_MS - nowMs);
+      if (output?.waiting) ms = Math.min(ms, this.#capturedMs + GATHER_MS - nowMs);
       if (machine.instructions !== this.#capturedAt) ms = Math.min(ms, this.#capturedMs + this.#epochMs - nowMs);
     }
     if (ms === Number.POSITIVE_INFINITY) return;

@@ -1,0 +1,90 @@
+/** What the command line needs of running services (cli/supervisor.ts). */
+
+import { OperatorError } from '../cli/errors.ts';
+import type { RunRequest } from '../cli/run-options.ts';
+import type { Ended, ServiceStatus } from '../cli/supervisor.ts';
+import { CodedFailure } from './coded-failure.ts';
+import { ask, ControlServer, type Command, type Controlled } from './control-socket.ts';
+import { teller } from './events.ts';
+import { takeSignals } from './host-signals.ts';
+import { controlPath, makeRunFolder, removeRunFolder, type RunFolder, runFolders } from './run-folder.ts';
+import { ReplicatedService } from './service.ts';
+import { SoloService } from './solo.ts';
+
+const STATUS_MS = 3000;
+const FAILOVER_MS = 15_000;
+const STOP_MS = 20_000;
+
+/** A service as `run` has it. */
+export interface Service extends Controlled {
+  run(): Promise<Ended>;
+  signal(signo: number, ending: boolean): void;
+}
+
+export async function run(request: RunRequest): Promise<Ended> {
+  if (request.dataDir !== null) {
+    throw new OperatorError(
+      'TG_NOT_BUILT',
+      'checkpoints on disk are not there yet, so --data-dir cannot be kept',
+      'Leave --data-dir out; docs/limits.md tells what is not there.',
+    );
+  }
+  const folder = makeRunFolder(request.program);
+  try {
+    const tell = teller(request.json);
+    const service: Service =
+      request.replicas === 1
+        ? new SoloService({ request, folder, tell: request.json ? tell : () => {} })
+        : new ReplicatedService({ request, folder, tell });
+    return await supervise(service, folder);
+  } finally {
+    removeRunFolder(folder);
+  }
+}
+
+async function supervise(service: Service, folder: RunFolder): Promise<Ended> {
+  const control = new ControlServer(service);
+  await control.listen(controlPath(folder));
+  const letSignals = takeSignals((signo, ending) => service.signal(signo, ending));
+  try {
+    return await service.run();
+  } finally {
+    letSignals();
+    await control.close();
+  }
+}
+
+export async function list(): Promise<ServiceStatus[]> {
+  const found = await Promise.all(
+    runFolders().map(async (folder) => {
+      try {
+        return await ask(controlPath(folder), 'status', STATUS_MS);
+      } catch (error) {
+        // One that just ends must not hide the others.
+        if (error instanceof CodedFailure && error.code === 'TG_NO_ANSWER') return null;
+        throw error;
+      }
+    }),
+  );
+  return found.filter((status) => status !== null);
+}
+
+export async function failover(id: string): Promise<ServiceStatus> {
+  const status = await command(id, 'failover', FAILOVER_MS);
+  if (status === null) throw gone(id);
+  return status;
+}
+
+export async function stop(id: string): Promise<void> {
+  await command(id, 'stop', STOP_MS);
+}
+
+function command(id: string, name: Command, timeoutMs: number): Promise<ServiceStatus | null> {
+  const folder = runFolders().find((one) => one.id === id);
+  if (folder === undefined) throw gone(id);
+  return ask(controlPath(folder), name, timeoutMs);
+}
+
+function gone(id: string): OperatorError {
+  return new OperatorError('TG_NO_SUCH_RUN', `${id} does not run any more`);
+}

@@ -1,0 +1,45 @@
+/** What happens to a service, for the operator: words on stderr, or with --json an object a line. */
+
+import { say } from '../cli/output.ts';
+
+export type ServiceEvent =
+  | { readonly event: 'started'; readonly id: string; readonly publish: readonly string[] }
+  | { readonly event: 'serving'; readonly member: string; readonly pid: number; readonly view: number }
+  | { readonly event: 'protected'; readonly members: readonly string[]; readonly view: number }
+  | { readonly event: 'alone'; readonly member: string; readonly view: number }
+  | { readonly event: 'lost'; readonly member: string; readonly pid: number; readonly reason: string }
+  | { readonly event: 'gateway-lost'; readonly pid: number; readonly reason: string }
+  | { readonly event: 'alarm'; readonly member: string; readonly code: string; readonly text: string }
+  | { readonly event: 'ended'; readonly code: number | null; readonly signal: number | null };
+
+export type Tell = (event: ServiceEvent) => void;
+
+export function teller(json: boolean): Tell {
+  if (json) return (event) => say(JSON.stringify({ time: new Date().toISOString(), ...event }));
+  return (event) => {
+    const words = inWords(event);
+    if (words !== null) say(`tardigrade: ${words}`);
+  };
+}
+
+function inWords(event: ServiceEvent): string | null {
+  switch (event.event) {
+    case 'started':
+      return `${event.id} runs${event.publish.length === 0 ? '' : `, clients connect to ${event.publish.join(' ')}`}`;
+    case 'serving':
+      return `view ${event.view}: process ${event.pid} (${event.member}) serves`;
+    case 'protected':
+      return `view ${event.view}: protected by ${event.members.join(', ')}`;
+    case 'alone':
+      return `view ${event.view}: ${event.member} is alone; a failure now ends the service`;
+    case 'lost':
+      return `process ${event.pid} (${event.member}) is gone: ${event.reason}`;
+    case 'gateway-lost':
+      return `the gateway (process ${event.pid}) is gone: ${event.reason}; its clients' connections broke`;
+    case 'alarm':
+      return `${event.code}: ${event.member}: ${event.text}`;
+    default:
+      // The exit status says it.
+      return null;
+  }
+}
