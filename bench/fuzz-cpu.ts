@@ -3,9 +3,10 @@
  * state; everything defined is compared.
  *
  *     npm run fuzz:cpu -- --cases 100000 --seed 1 [--filter OP,…|--area AREA,…] [--length 6] [--step N]
- *                         [--tier liftoff|turbofan|default] [--report FILE] [--replay FILE] [--sticky] [--mxcsr] [--all]
+ *                         [--tier liftoff|turbofan|default] [--report FILE] [--replay FILE] [--sticky] [--mxcsr] [--x87] [--all]
  *
  * --mxcsr: other settings than the default, with which the sticky flags are compared too.
+ * --x87: any x87 control word, status word and tags.
  * --all: also forms without a lowering. Exit status 1 when there were differences. The report has one JSON line a difference, which --replay takes.
  */
 
@@ -37,6 +38,7 @@ const { values } = parseArgs({
     replay: { type: 'string' },
     sticky: { type: 'boolean', default: false },
     mxcsr: { type: 'boolean', default: false },
+    x87: { type: 'boolean', default: false },
     all: { type: 'boolean', default: false },
   },
 });
@@ -55,7 +57,12 @@ const forms = FORMS.filter(
     (!ops || ops.includes(form.op)),
 );
 if (forms.length === 0) throw new Error('no such forms');
-const generator = new Generator(new Random(seed), { forms, maxLength: Number(values.length), mxcsr: values.mxcsr });
+const generator = new Generator(new Random(seed), {
+  forms,
+  maxLength: Number(values.length),
+  mxcsr: values.mxcsr,
+  x87: values.x87,
+});
 const native = new NativeCpu();
 const report: string[] = [];
 const byOp = new Map<string, number>();

@@ -11,7 +11,7 @@ import type { Lowering, LoweringContext } from './lowering.ts';
 import type { Parts } from './softfloat-core.ts';
 import { setIndefinite, setZero, type X87Arithmetic } from './softfloat-x87.ts';
 import { fromDouble, fromInteger, fromSingle } from './softfloat-x87-convert.ts';
-import { CF, FLAGS_BITS, OFF_FLAG_OP, OFF_FLAG_RESULT, PF, ZF } from './state.ts';
+import { CF, FLAGS_BITS, OFF_FDP, OFF_FIP, OFF_FLAG_OP, OFF_FLAG_RESULT, PF, ZF } from './state.ts';
 import { registerHelper } from './support.ts';
 
 /** r = d op s */
@@ -44,6 +44,26 @@ export function memory(insn: Instruction): MemoryOperand {
   const operand = insn.operands[0];
   if (operand?.kind !== 'mem') throw new Error('operand');
   return operand;
+}
+
+/** Every instruction but those of control: reports a pending exception. */
+export function begin(ctx: LoweringContext): void {
+  checkPending(ctx);
+  ctx.code.i32Const(REGISTER_FILE).i64Const(BigInt(ctx.insn.rip)).i64Store(OFF_FIP);
+}
+
+/**
+ * `ctx.checked`, and the data pointer: the operand's address in its segment (SDM vol. 1, 8.1.8). FIP and FDP are set by
+ * all instructions, FOP only where an exception is not masked.
+ */
+export function checkedOperand(ctx: LoweringContext, operand: MemoryOperand, write: boolean): number {
+  const code = ctx.code;
+  const address = ctx.checked(operand, operand.size, write);
+  code.i32Const(REGISTER_FILE);
+  if (operand.segment === 'none') code.localGet(address).i64ExtendI32U();
+  else ctx.address(operand, false);
+  code.i64Store(OFF_FDP);
+  return address;
 }
 
 /** Calls a helper with a constant. */
@@ -89,7 +109,7 @@ for (const [name, run] of Object.entries(BINARY)) {
   });
   for (const [format, read] of Object.entries(MEMORY)) {
     registerHelper(`x87 ${name} ${format}`, (machine, address) => {
-      fpu.enterWith(machine, address);
+      fpu.enter(machine);
       if (fpu.isEmpty(0)) {
         missing(0, false);
       } else {
@@ -103,10 +123,10 @@ for (const [name, run] of Object.entries(BINARY)) {
 
 function arithmetic(name: string, pop: boolean): Lowering {
   return (ctx, insn) => {
-    checkPending(ctx);
+    begin(ctx);
     const [first, second] = insn.operands as [Operand, Operand?];
     if (first.kind === 'mem') {
-      ctx.callHelper(`x87 ${name} ${formatOf(insn, first)}`, ctx.checked(first, first.size, false));
+      ctx.callHelper(`x87 ${name} ${formatOf(insn, first)}`, checkedOperand(ctx, first, false));
     } else {
       callWith(ctx, `x87 ${name}`, stackIndex(first) | (stackIndex(second!) << 3) | (pop ? 64 : 0));
     }
@@ -159,7 +179,7 @@ registerHelper('x87 compare', (machine, arg) => {
 for (const [format, read] of Object.entries(MEMORY)) {
   for (const pops of [0, 1]) {
     registerHelper(`x87 compare ${format} ${pops}`, (machine, address) => {
-      fpu.enterWith(machine, address);
+      fpu.enter(machine);
       compare(read(machine.view, address >>> 0), false, pops);
       return fpu.leave();
     });
@@ -174,10 +194,10 @@ registerHelper('x87 ftst', (machine) => {
 
 function comparison(quiet: boolean, pops: number, flags: boolean): Lowering {
   return (ctx, insn) => {
-    checkPending(ctx);
+    begin(ctx);
     const operand = insn.operands.at(-1);
     if (operand?.kind === 'mem') {
-      ctx.callHelper(`x87 compare ${formatOf(insn, operand)} ${pops}`, ctx.checked(operand, operand.size, false));
+      ctx.callHelper(`x87 compare ${formatOf(insn, operand)} ${pops}`, checkedOperand(ctx, operand, false));
       return;
     }
     const source = operand === undefined ? 1 : stackIndex(operand);
@@ -207,7 +227,7 @@ export function unary(map: Map<string, Lowering>, op: string, run: Unary): void 
 /** An instruction that is its helper. */
 export function helper(name: string): Lowering {
   return (ctx) => {
-    checkPending(ctx);
+    begin(ctx);
     ctx.callHelper(name);
   };
 }

@@ -7,7 +7,7 @@
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import { Parts } from './softfloat-core.ts';
 import { IE, PRE_COMPUTATION, signExponentOf, unpack, X87Arithmetic } from './softfloat-x87.ts';
-import { OFF_FCW, OFF_FDP, OFF_FIP, OFF_FOP, OFF_FSW, OFF_FTW, OFF_RIP, OFF_ST } from './state.ts';
+import { OFF_FCW, OFF_FIP, OFF_FOP, OFF_FSW, OFF_FTW, OFF_ST } from './state.ts';
 import type { Machine } from './support.ts';
 
 /** Status word (SDM vol. 1, figure 8-4). The exception flags IE … PE are bits 0 … 5. */
@@ -51,13 +51,6 @@ export class Fpu {
     this.status = view.getUint16(REGISTER_FILE + OFF_FSW, true) & ~FSW_C1;
     this.tags = view.getUint16(REGISTER_FILE + OFF_FTW, true);
     this.arithmetic.begin(this.control);
-    view.setUint32(REGISTER_FILE + OFF_FIP, view.getUint32(REGISTER_FILE + OFF_RIP, true), true);
-  }
-
-  /** As `enter`, for an instruction with a memory operand. */
-  enterWith(machine: Machine, address: number): void {
-    this.enter(machine);
-    this.view.setUint32(REGISTER_FILE + OFF_FDP, address >>> 0, true);
   }
 
   leave(): 0 {

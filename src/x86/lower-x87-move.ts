@@ -5,8 +5,7 @@
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { MemoryOperand } from './instruction.ts';
-import { checkPending } from './lower-sse-common.ts';
-import { callWith, helper, memory, stackIndex } from './lower-x87-arithmetic.ts';
+import { begin, callWith, checkedOperand, helper, memory, stackIndex } from './lower-x87-arithmetic.ts';
 import { A, FSW_C0, FSW_C1, FSW_C2, FSW_C3, FSW_TOP, FSW_TOP_SHIFT, fpu, R } from './lower-x87-fpu.ts';
 import type { Lowering, LoweringContext } from './lowering.ts';
 import {
@@ -23,7 +22,7 @@ import {
 } from './softfloat-core.ts';
 import { IE, OE, setIndefinite, signExponentOf, UE } from './softfloat-x87.ts';
 import { fromDecimal, fromDouble, fromSingle, loaded, toDecimal, toDouble, toSingle } from './softfloat-x87-convert.ts';
-import { OFF_FDP, OFF_FIP, OFF_FSW, OFF_FTW, OFF_ST } from './state.ts';
+import { OFF_FSW, OFF_FTW, OFF_ST } from './state.ts';
 import { registerHelper } from './support.ts';
 
 const TOP_BIT = -0x8000_0000_0000_0000n;
@@ -96,13 +95,6 @@ function writeTag(ctx: LoweringContext, register: number, valid: boolean): void 
   code.i32Store16(OFF_FTW);
 }
 
-/** The instruction pointer, and the data pointer where there is an address (a local). */
-function writePointers(ctx: LoweringContext, address = -1): void {
-  const code = ctx.code;
-  code.i32Const(REGISTER_FILE).i64Const(BigInt(ctx.insn.rip)).i64Store(OFF_FIP);
-  if (address >= 0) code.i32Const(REGISTER_FILE).localGet(address).i64ExtendI32U().i64Store(OFF_FDP);
-}
-
 /** Drops ST(0), which is physical register `top`. */
 function pop(ctx: LoweringContext, status: number, top: number): void {
   writeTag(ctx, top, false);
@@ -115,8 +107,6 @@ interface Load {
   /** The helper for everything else, and its argument (a local, -1: none). */
   readonly slow: string;
   readonly arg: number;
-  /** The argument is the address of a memory operand. */
-  readonly memory: boolean;
   /** Pushes an i32: the value is one that `value` can make. */
   readonly condition?: () => void;
   /** Leaves significand (i64) and sign with exponent (i32) in locals. */
@@ -139,7 +129,6 @@ function load(ctx: LoweringContext, l: Load): void {
   writeRegister(ctx, target, significand, signExponent);
   writeTag(ctx, target, true);
   writeStatus(ctx, status, target);
-  writePointers(ctx, l.memory ? l.arg : -1);
   code.else();
   ctx.callHelper(l.slow, l.arg);
   code.end();
@@ -148,7 +137,7 @@ function load(ctx: LoweringContext, l: Load): void {
 /** fld m32 and m64: zeros and normal numbers. */
 function loadFloat(ctx: LoweringContext, operand: MemoryOperand): void {
   const code = ctx.code;
-  const address = ctx.checked(operand, operand.size, false);
+  const address = checkedOperand(ctx, operand, false);
   const wide = operand.size === 8;
   const fractionBits = wide ? 52 : 23;
   const maximum = wide ? 0x7ff : 0xff;
@@ -166,7 +155,7 @@ function loadFloat(ctx: LoweringContext, operand: MemoryOperand): void {
   load(ctx, {
     slow: wide ? 'x87 fld m64' : 'x87 fld m32',
     arg: address,
-    memory: true,
+
     condition: () => {
       code
         .localGet(normal)
@@ -204,32 +193,34 @@ function loadFloat(ctx: LoweringContext, operand: MemoryOperand): void {
 }
 
 const fld: Lowering = (ctx, insn) => {
-  checkPending(ctx);
+  begin(ctx);
   const code = ctx.code;
   const operand = insn.operands[0]!;
   if (operand.kind === 'reg') {
+    const arg = ctx.temp('i32');
+    code.i32Const(operand.index).localSet(arg);
     const source = physical(ctx, readStatus(ctx), operand.index);
     const condition = () => pushTag(ctx, source);
-    load(ctx, { slow: 'x87 fld st', arg: -1, memory: false, condition, value: () => readRegister(ctx, source) });
+    load(ctx, { slow: 'x87 fld st', arg, condition, value: () => readRegister(ctx, source) });
   } else if (operand.kind === 'mem' && operand.size === 10) {
-    const address = ctx.checked(operand, 10, false);
+    const address = checkedOperand(ctx, operand, false);
     const value = (): [number, number] => {
       code.localGet(address).i64Load();
       const significand = ctx.toTemp('i64');
       code.localGet(address).i32Load16U(8);
       return [significand, ctx.toTemp('i32')];
     };
-    load(ctx, { slow: 'x87 overflow m', arg: address, memory: true, value });
+    load(ctx, { slow: 'x87 overflow', arg: address, value });
   } else if (operand.kind === 'mem') {
     loadFloat(ctx, operand);
   }
 };
 
 const fild: Lowering = (ctx, insn) => {
-  checkPending(ctx);
+  begin(ctx);
   const code = ctx.code;
   const operand = memory(insn);
-  const address = ctx.checked(operand, operand.size, false);
+  const address = checkedOperand(ctx, operand, false);
   const value = (): [number, number] => {
     ctx.loadAt(address, operand.size);
     ctx.signExtend(operand.size);
@@ -251,19 +242,19 @@ const fild: Lowering = (ctx, insn) => {
     code.i32Const(0).localGet(integer).i64Const(0).i64Ne().select();
     return [significand, ctx.toTemp('i32')];
   };
-  load(ctx, { slow: 'x87 overflow m', arg: address, memory: true, value });
+  load(ctx, { slow: 'x87 overflow', arg: address, value });
 };
 
 function constant(signExponent: number, significand: bigint): Lowering {
   return (ctx) => {
-    checkPending(ctx);
+    begin(ctx);
     const value = (): [number, number] => {
       ctx.code.i64Const(BigInt.asIntN(64, significand));
       const local = ctx.toTemp('i64');
       ctx.code.i32Const(signExponent);
       return [local, ctx.toTemp('i32')];
     };
-    load(ctx, { slow: 'x87 overflow', arg: -1, memory: false, value });
+    load(ctx, { slow: 'x87 overflow', arg: -1, value });
   };
 }
 
@@ -271,7 +262,7 @@ function constant(signExponent: number, significand: bigint): Lowering {
 
 function storeExtended(ctx: LoweringContext, operand: MemoryOperand): void {
   const code = ctx.code;
-  const address = ctx.checked(operand, 10, true);
+  const address = checkedOperand(ctx, operand, true);
   const status = readStatus(ctx);
   const top = physical(ctx, status, 0);
   pushTag(ctx, top);
@@ -280,7 +271,6 @@ function storeExtended(ctx: LoweringContext, operand: MemoryOperand): void {
   code.localGet(address).localGet(significand).i64Store();
   code.localGet(address).localGet(signExponent).i32Store16(8);
   pop(ctx, status, top);
-  writePointers(ctx, address);
   code.else();
   ctx.callHelper('x87 fstp m80', address);
   code.end();
@@ -292,7 +282,7 @@ function storeFloat(ctx: LoweringContext, operand: MemoryOperand, pops: boolean)
   const wide = operand.size === 8;
   const fractionBits = wide ? 52 : 23;
   const maximum = wide ? 0x7ff : 0xff;
-  const address = ctx.checked(operand, operand.size, true);
+  const address = checkedOperand(ctx, operand, true);
   const status = readStatus(ctx);
   const top = physical(ctx, status, 0);
   const [significand, signExponent] = readRegister(ctx, top);
@@ -333,7 +323,6 @@ function storeFloat(ctx: LoweringContext, operand: MemoryOperand, pops: boolean)
   ctx.storeAt(address, operand.size, ctx.toTemp('i64'));
   if (pops) pop(ctx, status, top);
   else writeStatus(ctx, status);
-  writePointers(ctx, address);
   code.else();
   ctx.callHelper(`x87 fst${pops ? 'p' : ''} m${operand.size * 8}`, address);
   code.end();
@@ -353,7 +342,6 @@ function storeRegister(ctx: LoweringContext, index: number, pops: boolean): void
   }
   if (pops) pop(ctx, status, top);
   else writeStatus(ctx, status);
-  writePointers(ctx);
   code.else();
   callWith(ctx, 'x87 fst st', index | (pops ? 8 : 0));
   code.end();
@@ -361,7 +349,7 @@ function storeRegister(ctx: LoweringContext, index: number, pops: boolean): void
 
 function fst(pops: boolean): Lowering {
   return (ctx, insn) => {
-    checkPending(ctx);
+    begin(ctx);
     const operand = insn.operands[0]!;
     if (operand.kind === 'reg') storeRegister(ctx, operand.index, pops);
     else if (operand.kind !== 'mem') throw new Error('operand');
@@ -373,7 +361,7 @@ function fst(pops: boolean): Lowering {
 // --- between registers ---
 
 const fxch: Lowering = (ctx, insn) => {
-  checkPending(ctx);
+  begin(ctx);
   const code = ctx.code;
   const index = stackIndex(insn.operands[1]!);
   const status = readStatus(ctx);
@@ -387,7 +375,6 @@ const fxch: Lowering = (ctx, insn) => {
   writeRegister(ctx, a, bSignificand, bExponent);
   writeRegister(ctx, b, aSignificand, aExponent);
   writeStatus(ctx, status);
-  writePointers(ctx);
   code.else();
   callWith(ctx, 'x87 fxch', index);
   code.end();
@@ -395,7 +382,7 @@ const fxch: Lowering = (ctx, insn) => {
 
 function sign(negate: boolean): Lowering {
   return (ctx) => {
-    checkPending(ctx);
+    begin(ctx);
     const code = ctx.code;
     const status = readStatus(ctx);
     const top = physical(ctx, status, 0);
@@ -408,7 +395,6 @@ function sign(negate: boolean): Lowering {
     else code.i32Const(0x7fff).i32And();
     code.i32Store16(ST + 8);
     writeStatus(ctx, status);
-    writePointers(ctx);
     code.else();
     ctx.callHelper('x87 underflow');
     code.end();
@@ -429,7 +415,7 @@ const FCMOV = {
 
 function conditional(cc: number): Lowering {
   return (ctx, insn) => {
-    checkPending(ctx);
+    begin(ctx);
     const code = ctx.code;
     const status = readStatus(ctx);
     const top = physical(ctx, status, 0);
@@ -443,8 +429,6 @@ function conditional(cc: number): Lowering {
     const [significand, signExponent] = readRegister(ctx, source);
     writeRegister(ctx, top, significand, signExponent);
     code.end();
-    writeStatus(ctx, status);
-    writePointers(ctx);
     code.else();
     ctx.callHelper('x87 underflow');
     code.end();
@@ -454,20 +438,19 @@ function conditional(cc: number): Lowering {
 /** fincstp, fdecstp. */
 function turn(by: number): Lowering {
   return (ctx) => {
-    checkPending(ctx);
+    begin(ctx);
     const status = readStatus(ctx);
     writeStatus(ctx, status, physical(ctx, status, by & 7));
-    writePointers(ctx);
   };
 }
 
 function free(pops: boolean): Lowering {
   return (ctx, insn) => {
-    checkPending(ctx);
+    begin(ctx);
     const status = readStatus(ctx);
     writeTag(ctx, physical(ctx, status, stackIndex(insn.operands[0]!)), false);
     if (pops) pop(ctx, status, physical(ctx, status, 0));
-    writePointers(ctx);
+    else writeStatus(ctx, status);
   };
 }
 
@@ -476,9 +459,9 @@ function free(pops: boolean): Lowering {
 /** Loads whose value may be something special. */
 function loadHelper(name: string, read: (view: DataView, address: number) => void): void {
   registerHelper(`x87 ${name}`, (machine, address) => {
-    fpu.enterWith(machine, address);
+    fpu.enter(machine);
     if (!fpu.isEmpty(7)) {
-      overflow();
+      push(true);
     } else {
       read(machine.view, address >>> 0);
       loaded(fpu.arithmetic, A);
@@ -495,33 +478,23 @@ loadHelper('fld m32', (view, at) => fromSingle(A, view.getInt32(at, true)));
 loadHelper('fld m64', (view, at) => fromDouble(A, view.getInt32(at + 4, true), view.getInt32(at, true)));
 loadHelper('fbld', (view, at) => fromDecimal(A, (i) => view.getUint8(at + i)));
 
-/** A push onto a register that is in use. */
-function overflow(): void {
-  if (!fpu.stackFault(true)) return;
+/** A push that meets a stack fault. */
+function push(overflow: boolean): void {
+  if (!fpu.stackFault(overflow)) return;
   fpu.push();
   fpu.set(0, setIndefinite(R));
 }
 
 registerHelper('x87 overflow', (machine) => {
   fpu.enter(machine);
-  overflow();
+  push(true);
   return fpu.leave();
 });
 
-registerHelper('x87 overflow m', (machine, address) => {
-  fpu.enterWith(machine, address);
-  overflow();
-  return fpu.leave();
-});
-
-registerHelper('x87 fld st', (machine) => {
+/** ST(index) is empty, or there is no room for it; where both, the first is reported. */
+registerHelper('x87 fld st', (machine, index) => {
   fpu.enter(machine);
-  if (!fpu.isEmpty(7)) {
-    overflow();
-  } else if (fpu.stackFault(false)) {
-    fpu.push();
-    fpu.set(0, setIndefinite(R));
-  }
+  push(!fpu.isEmpty(index));
   return fpu.leave();
 });
 
@@ -555,7 +528,7 @@ registerHelper('x87 fxch', (machine, index) => {
 function storeHelper(name: string, convert: () => void, write: (view: DataView, address: number) => void): void {
   for (const p of ['', 'p']) {
     registerHelper(`x87 ${name.replace(' ', `${p} `)}`, (machine, address) => {
-      fpu.enterWith(machine, address);
+      fpu.enter(machine);
       let stores: boolean;
       if (fpu.isEmpty(0)) {
         stores = fpu.stackFault(false);
@@ -658,7 +631,7 @@ for (const [op, signExponent, high, low, down, up] of ROUNDED) {
   registerHelper(`x87 ${op}`, (machine) => {
     fpu.enter(machine);
     if (!fpu.isEmpty(7)) {
-      overflow();
+      push(true);
     } else {
       const { rounding } = fpu.arithmetic;
       fpu.push();
@@ -671,9 +644,9 @@ for (const [op, signExponent, high, low, down, up] of ROUNDED) {
 /** A store by a helper, named by the bits of the operand. */
 function storeBy(op: string): Lowering {
   return (ctx, insn) => {
-    checkPending(ctx);
+    begin(ctx);
     const operand = memory(insn);
-    ctx.callHelper(`x87 ${op} m${operand.size * 8}`, ctx.checked(operand, operand.size, true));
+    ctx.callHelper(`x87 ${op} m${operand.size * 8}`, checkedOperand(ctx, operand, true));
   };
 }
 
@@ -686,8 +659,8 @@ export function addMoveLowerings(map: Map<string, Lowering>): void {
   map.set('fistp', storeBy('fistp'));
   map.set('fbstp', storeBy('fbstp'));
   map.set('fbld', (ctx, insn) => {
-    checkPending(ctx);
-    ctx.callHelper('x87 fbld', ctx.checked(memory(insn), 10, false));
+    begin(ctx);
+    ctx.callHelper('x87 fbld', checkedOperand(ctx, memory(insn), false));
   });
   map.set('fld1', constant(0x3fff, 1n << 63n));
   map.set('fldz', constant(0, 0n));

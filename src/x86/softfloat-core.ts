@@ -17,6 +17,9 @@ export const UNSUPPORTED = 6;
 
 export type Kind = 0 | 1 | 2 | 3 | 4 | 5 | 6;
 
+/** The exponent of an infinity: above all others. */
+export const INFINITE_EXPONENT = 1 << 20;
+
 /** Rounding modes, as in the control word and MXCSR. */
 export const NEAREST = 0;
 export const DOWN = 1;

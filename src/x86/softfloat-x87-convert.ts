@@ -3,7 +3,6 @@
 import {
   DENORMAL,
   highWord,
-  INFINITE,
   lowWord,
   NORMAL,
   normalize,
@@ -13,7 +12,7 @@ import {
   toBig,
   ZERO,
 } from './softfloat-core.ts';
-import { DE, DOUBLE, SINGLE, type X87Arithmetic } from './softfloat-x87.ts';
+import { DE, DOUBLE, SINGLE, setInfinity, type X87Arithmetic } from './softfloat-x87.ts';
 
 const TOP_BIT = 0x8000_0000 | 0;
 const QUIET_BIT = 0x4000_0000;
@@ -48,7 +47,7 @@ export function fromDouble(p: Parts, upper: number, lower: number): Parts {
 }
 
 function special(p: Parts, negative: boolean, high: number, low: number): Parts {
-  if ((high | low) === 0) return p.set(INFINITE, negative, 0, TOP_BIT, 0);
+  if ((high | low) === 0) return setInfinity(p, negative);
   return p.set((high & QUIET_BIT) !== 0 ? QUIET_NAN : SIGNALING_NAN, negative, 0, high | TOP_BIT, low);
 }
 

@@ -15,6 +15,7 @@ import {
   divideParts,
   INEXACT,
   INFINITE,
+  INFINITE_EXPONENT,
   multiplyParts,
   NEAREST,
   NORMAL,
@@ -77,7 +78,7 @@ export function unpack(p: Parts, signExponent: number, high: number, low: number
   }
   if (high >= 0) return p.set(UNSUPPORTED, negative, 0, high, low);
   if (biased < 0x7fff) return p.set(NORMAL, negative, biased - BIAS, high, low);
-  if (((high & 0x7fff_ffff) | low) === 0) return p.set(INFINITE, negative, 0, high, low);
+  if (((high & 0x7fff_ffff) | low) === 0) return p.set(INFINITE, negative, INFINITE_EXPONENT, high, low);
   return p.set((high & QUIET_BIT) !== 0 ? QUIET_NAN : SIGNALING_NAN, negative, 0, high, low);
 }
 
@@ -102,7 +103,7 @@ export function setIndefinite(r: Parts): Parts {
 }
 
 export function setInfinity(r: Parts, negative: boolean): Parts {
-  return r.set(INFINITE, negative, 0, TOP_BIT, 0);
+  return r.set(INFINITE, negative, INFINITE_EXPONENT, TOP_BIT, 0);
 }
 
 export function setZero(r: Parts, negative: boolean): Parts {
@@ -391,7 +392,7 @@ function negate(p: Parts): void {
   p.high = (~p.high + (p.low === 0 ? 1 : 0)) | 0;
 }
 
-/** Of the finite numbers' magnitudes, neither being zero. */
+/** Of numbers' magnitudes, infinities among them, neither being zero. */
 export function compareMagnitudes(a: Parts, b: Parts): number {
   if (a.exponent !== b.exponent) return a.exponent < b.exponent ? -1 : 1;
   return compareWords(a.high, a.low, b.high, b.low);

@@ -9,6 +9,7 @@ import type { Instruction } from '../../src/x86/instruction.ts';
 import { ARITHMETIC_FLAGS, DF } from '../../src/x86/state.ts';
 import type { Form } from '../../src/x86/table.ts';
 import { CODE, CODE_SIZE, type CpuCase, GS_BASE, WINDOW, WINDOW_SIZE } from './case.ts';
+import { decimals, extended, x87State } from './generate-x87.ts';
 import type { Random } from './random.ts';
 
 /**
@@ -25,6 +26,13 @@ const EXCLUDED = new Set(
     .join(' ')
     .split(' '),
 );
+
+/**
+ * AMD's processors leave C1 where the SDM has FCOMI and its kin clear it. A sequence has the first or the second of these,
+ * so that C1 is not seen otherwise than in the status word at the end.
+ */
+const LEAVE_C1 = new Set('fcomi fcomip fucomi fucomip'.split(' '));
+const READ_C1 = new Set('fnstsw fnstenv fnsave fxsave fxsave64'.split(' '));
 
 /** Transcendental functions of x87: approximations, compared apart. */
 const APPROXIMATE = new Set('f2xm1 fyl2x fyl2xp1 fptan fpatan fsin fcos fsincos'.split(' '));
@@ -137,34 +145,11 @@ function vector(random: Random, view: DataView, at: number): void {
   }
 }
 
-/** An 80-bit register: mostly a number, the odd special. */
-function extended(random: Random, view: DataView, at: number): void {
-  const kind = random.below(8);
-  let exponent = 16383 + random.below(140) - 70;
-  let mantissa = random.u64() | 0x8000000000000000n;
-  if (kind === 0) {
-    exponent = random.pick([0, 0, 32767, 32767, 1, 32766]);
-    mantissa = random.pick([
-      0n,
-      0x8000000000000000n,
-      0xc000000000000000n,
-      0x8000000000000001n,
-      0xc000000000001234n,
-      1n,
-    ]);
-    if (exponent > 0) mantissa |= 0x8000000000000000n;
-    if (exponent === 0) mantissa &= 0x7fffffffffffffffn;
-  } else if (kind < 4) {
-    mantissa = 0x8000000000000000n | (BigInt(random.below(65536)) << 47n);
-    exponent = 16383 + random.below(16);
-  }
-  view.setBigUint64(at, mantissa, true);
-  view.setUint16(at + 8, exponent | (random.oneIn(2) ? 0x8000 : 0), true);
-}
-
 export interface GenerateOptions {
   /** MXCSR is something else than its default: sticky flags are comparable then. */
   readonly mxcsr?: boolean;
+  /** Any x87 control word, status word and tags. */
+  readonly x87?: boolean;
   /** Forms to draw from. */
   readonly forms: readonly Form[];
   /** Longest sequence. */
@@ -190,6 +175,8 @@ export class Generator {
   readonly #random: Random;
   readonly #options: GenerateOptions;
   #aligned = false;
+  /** Mnemonics that the sequence does not have. */
+  #excluded: ReadonlySet<string> = LEAVE_C1;
 
   constructor(random: Random, options: GenerateOptions) {
     this.#random = random;
@@ -208,6 +195,7 @@ export class Generator {
       if (!pointers.includes(r)) pointers.push(r);
     }
     const [base, base2, index] = pointers as [number, number, number];
+    this.#excluded = random.oneIn(2) ? LEAVE_C1 : READ_C1;
     const length = random.oneIn(2) ? 1 : 1 + random.below(this.#options.maxLength);
     const form = random.pick(this.#options.forms);
     const near = random.oneIn(8) ? WINDOW + WINDOW_SIZE - random.below(20) : WINDOW + 300 + random.below(600);
@@ -243,6 +231,7 @@ export class Generator {
       if (form.area === 'x87' && random.oneIn(2)) extended(random, view, i);
       else vector(random, view, i);
     }
+    if (form.op === 'fbld') decimals(random, view);
     const window = new Uint8Array(view.buffer);
     if (random.oneIn(4)) for (let i = 64; i < 512; i++) window[i] = window[i % 64]!;
 
@@ -254,6 +243,7 @@ export class Generator {
 
   /** An instruction of the form, with its bytes, or null where none was found that may stand here. */
   #draft(form: Form, pointers: readonly number[], offset: number, undefinedFlags: number, alone: boolean) {
+    if (!alone && this.#excluded.has(form.op)) return null;
     for (let attempt = 0; attempt < 20; attempt++) {
       const draft = this.#encode(form, pointers as [number, number, number]);
       const bytes = Uint8Array.from([...draft, 0x0f, 0x0b]);
@@ -374,6 +364,7 @@ export class Generator {
     view.setUint32(24, this.#options.mxcsr ? mxcsr(random) : 0x1f80, true);
     view.setUint32(28, 0xffff, true);
     for (let i = 0; i < 8; i++) extended(random, view, 32 + i * 16);
+    if (this.#options.x87) x87State(random, view);
     for (let i = 0; i < 16; i++) vector(random, view, 160 + i * 16);
     return new Uint8Array(view.buffer);
   }

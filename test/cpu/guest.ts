@@ -9,8 +9,11 @@ import {
   FLAGS_BITS,
   OFF_DF,
   OFF_FCW,
+  OFF_FDP,
+  OFF_FIP,
   OFF_FLAG_OP,
   OFF_FLAG_RESULT,
+  OFF_FOP,
   OFF_FSW,
   OFF_FTW,
   OFF_GS_BASE,
@@ -89,6 +92,9 @@ function loadContext(context: Context, c: CpuCase): void {
   view.setUint16(OFF_FCW, fx.getUint16(0, true), true);
   view.setUint16(OFF_FSW, fx.getUint16(2, true), true);
   view.setUint16(OFF_FTW, fx.getUint8(4), true);
+  view.setUint16(OFF_FOP, fx.getUint16(6, true), true);
+  view.setBigUint64(OFF_FIP, fx.getBigUint64(8, true), true);
+  view.setBigUint64(OFF_FDP, fx.getBigUint64(16, true), true);
   const top = (fx.getUint16(2, true) >> 11) & 7;
   for (let i = 0; i < 8; i++) {
     context.u8.set(c.fx.subarray(32 + i * 16, 42 + i * 16), OFF_ST + ((top + i) & 7) * 16);
@@ -104,6 +110,9 @@ function fxOf(context: Context): Uint8Array {
   fx.setUint16(0, view.getUint16(OFF_FCW, true), true);
   fx.setUint16(2, view.getUint16(OFF_FSW, true), true);
   fx.setUint8(4, view.getUint16(OFF_FTW, true));
+  fx.setUint16(6, view.getUint16(OFF_FOP, true), true);
+  fx.setBigUint64(8, view.getBigUint64(OFF_FIP, true), true);
+  fx.setBigUint64(16, view.getBigUint64(OFF_FDP, true), true);
   const top = (view.getUint16(OFF_FSW, true) >> 11) & 7;
   for (let i = 0; i < 8; i++) {
     const at = OFF_ST + ((top + i) & 7) * 16;
