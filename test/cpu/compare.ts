@@ -45,7 +45,10 @@ export function compareResults(c: CpuCase, expected: CpuResult, actual: CpuResul
   const defined = partial ? DF : (ARITHMETIC_FLAGS | DF) & ~unknown;
   check('flags', expected.rflags & defined, actual.rflags & defined);
   if (expected.vector === VECTOR_PF && actual.vector === VECTOR_PF) {
-    if (!two) check('address', expected.address, actual.address);
+    // Of an x87 image over a page's end processors touch some byte of the absent page first.
+    const image = /^f(n?save|n?stenv|rstor|ldenv|xsave|xrstor)/.test(faulted?.op ?? '');
+    const place = (r: CpuResult) => (image ? r.address & ~0xfffn : r.address);
+    if (!two) check('address', place(expected), place(actual));
     check('error', expected.error & 0x16, actual.error & 0x16);
   }
   // The sticky flags are kept except with the default MXCSR.
@@ -64,9 +67,12 @@ export function compareResults(c: CpuCase, expected: CpuResult, actual: CpuResul
   const unsaid =
     faulted?.operands[0]?.kind === 'mem' && faulted.operands.some((o) => o.kind === 'reg' && o.file === 'mmx');
   const x87 = c.forms.some((id) => FORMS[id]!.area === 'x87' || FORMS[id]!.area === 'mmx');
-  if (x87 && !unsaid) compareX87(ev, av, statusMask(c), check);
+  if (x87 && !unsaid) compareX87(c, ev, av, check);
+  const saves = c.forms.some((id) => FORMS[id]!.op === 'fxsave');
   for (let i = 0; i < expected.window.length; i++) {
     if (expected.window[i] === actual.window[i]) continue;
+    // AMD's MXCSR_MASK in an FXSAVE image has bit 17.
+    if (saves && i % 16 === 14 && expected.window[i] === 2 && actual.window[i] === 0) continue;
     const from = Math.max(0, i & ~7);
     const text = (w: Uint8Array) => Buffer.from(w.subarray(from, from + 24)).toString('hex');
     out.push(
@@ -77,24 +83,22 @@ export function compareResults(c: CpuCase, expected: CpuResult, actual: CpuResul
   return out;
 }
 
-/** The SDM has FCOMI and its kin clear C1; AMD's processors leave it. */
-function statusMask(c: CpuCase): number {
-  return c.forms.some((id) => /^fu?comip?$/.test(FORMS[id]!.op)) ? 0xfdff : 0xffff;
-}
-
 function compareX87(
+  c: CpuCase,
   ev: DataView,
   av: DataView,
-  status: number,
   check: (what: string, e: bigint | number, a: bigint | number) => void,
 ): void {
+  // The SDM has FCOMI and its kin clear C1; AMD's processors leave it.
+  const status = c.forms.some((id) => /^fu?comip?$/.test(FORMS[id]!.op)) ? 0xfdff : 0xffff;
   check('fcw', ev.getUint16(0, true), av.getUint16(0, true));
   check('fsw', ev.getUint16(2, true) & status, av.getUint16(2, true) & status);
-  // Without a pending exception AMD's processors save no pointers (and Intel's need not set FOP and FDP).
-  const pending = (ev.getUint16(2, true) & 0x80) !== 0;
-  if (pending) check('fop', ev.getUint16(6, true), av.getUint16(6, true));
-  if (pending) check('fip', ev.getBigUint64(8, true), av.getBigUint64(8, true));
-  if (pending) check('fdp', ev.getBigUint64(16, true), av.getBigUint64(16, true));
+  // Without a pending exception AMD's processors save no pointers. Intel's newer ones set FOP only with one.
+  if ((ev.getUint16(2, true) & 0x80) !== 0) {
+    if (c.forms.length === 1) check('fop', ev.getUint16(6, true), av.getUint16(6, true));
+    check('fip', ev.getBigUint64(8, true), av.getBigUint64(8, true));
+    check('fdp', ev.getBigUint64(16, true), av.getBigUint64(16, true));
+  }
   check('ftw', ev.getUint8(4), av.getUint8(4));
   const top = (ev.getUint16(2, true) >> 11) & 7;
   for (let i = 0; i < 8; i++) {

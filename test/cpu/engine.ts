@@ -14,6 +14,7 @@ export function newGuestCpu(): GuestCpu {
 /** False for forms of an SSE or x87 mnemonic without a lowering: they raise #UD, and there is nothing to compare. */
 export function isImplemented(form: Form): boolean {
   if (form.area === 'sse' || form.area === 'sse2') {
+    if (x87Lowerings.has(form.op)) return true;
     return sseLowerings.has(form.op) && (form.opW === null || sseLowerings.has(form.opW));
   }
   if (form.area === 'x87') return x87Lowerings.has(form.op);

@@ -79,6 +79,14 @@ export function decimals(random: Random, view: DataView): void {
   for (let i = 0; i < view.byteLength; i++) view.setUint8(i, (random.below(10) << 4) | random.below(10));
 }
 
+/** At every multiple of 16 an FXSAVE image, nearly always with an MXCSR that can be loaded. */
+export function images(random: Random, view: DataView): void {
+  for (let at = 8; at < view.byteLength; at += 16) {
+    const reserved = random.oneIn(64) ? 1 << random.pick([16, 18, 31]) : 0;
+    view.setUint32(at, (random.oneIn(2) ? 0x1f80 : random.below(65536)) | reserved, true);
+  }
+}
+
 /** Control word, status word, tags and registers of an FXSAVE image; ES and B as the words say. */
 export function x87State(random: Random, fx: DataView): void {
   let control = 0x037f;
@@ -92,7 +100,12 @@ export function x87State(random: Random, fx: DataView): void {
     // Mostly none of them is pending.
     if (!random.oneIn(8)) status &= control | ~63;
   }
-  if ((status & ~control & 63) !== 0) status |= 0x8080;
+  if ((status & ~control & 63) !== 0) {
+    status |= 0x8080;
+    fx.setUint16(6, random.below(2048), true);
+    fx.setUint32(8, random.u32(), true);
+    fx.setUint32(16, random.u32(), true);
+  }
   fx.setUint16(0, control, true);
   fx.setUint16(2, status, true);
   const top = (status >> 11) & 7;

@@ -9,7 +9,7 @@ import type { Instruction } from '../../src/x86/instruction.ts';
 import { ARITHMETIC_FLAGS, DF } from '../../src/x86/state.ts';
 import type { Form } from '../../src/x86/table.ts';
 import { CODE, CODE_SIZE, type CpuCase, GS_BASE, WINDOW, WINDOW_SIZE } from './case.ts';
-import { decimals, extended, x87State } from './generate-x87.ts';
+import { decimals, extended, images, x87State } from './generate-x87.ts';
 import type { Random } from './random.ts';
 
 /**
@@ -20,8 +20,8 @@ const EXCLUDED = new Set(
   [
     'syscall rdtsc cpuid int iret retf swapgs sysret sldt str smsw sgdt sidt rdpmc push_seg pop_seg call_far jmp_far',
     'lldt ltr lgdt lidt lmsw clts invd wbinvd invlpg mov_dr mov_cr rdmsr wrmsr ins outs',
-    'rsqrtps rsqrtss rcpps rcpss fxsave fxrstor fxsave64 fxrstor64 fnsave frstor fnstenv fldenv',
-    'ldmxcsr fldcw popf',
+    'rsqrtps rsqrtss rcpps rcpss ',
+    'ldmxcsr popf',
   ]
     .join(' ')
     .split(' '),
@@ -32,7 +32,10 @@ const EXCLUDED = new Set(
  * so that C1 is not seen otherwise than in the status word at the end.
  */
 const LEAVE_C1 = new Set('fcomi fcomip fucomi fucomip'.split(' '));
-const READ_C1 = new Set('fnstsw fnstenv fnsave fxsave fxsave64'.split(' '));
+const READ_C1 = new Set(['fnstsw']);
+/** These show the last opcode and its selectors, which processors keep or do not. */
+const SHOW_POINTERS = new Set('fnstenv fnsave fxsave'.split(' '));
+const IMAGE = /^fx(save|rstor)$/;
 
 /** Transcendental functions of x87: approximations, compared apart. */
 const APPROXIMATE = new Set('f2xm1 fyl2x fyl2xp1 fptan fpatan fsin fcos fsincos'.split(' '));
@@ -177,10 +180,13 @@ export class Generator {
   #aligned = false;
   /** Mnemonics that the sequence does not have. */
   #excluded: ReadonlySet<string> = LEAVE_C1;
+  /** No sequence has both FXRSTOR and SSE instructions, whose sticky flags may differ. */
+  readonly #images: boolean;
 
   constructor(random: Random, options: GenerateOptions) {
     this.#random = random;
     this.#options = options;
+    this.#images = options.forms.every((form) => form.area === 'x87' || IMAGE.test(form.op));
   }
 
   case(): CpuCase {
@@ -232,6 +238,7 @@ export class Generator {
       else vector(random, view, i);
     }
     if (form.op === 'fbld') decimals(random, view);
+    if (form.op === 'fxrstor') images(random, view);
     const window = new Uint8Array(view.buffer);
     if (random.oneIn(4)) for (let i = 64; i < 512; i++) window[i] = window[i % 64]!;
 
@@ -243,7 +250,10 @@ export class Generator {
 
   /** An instruction of the form, with its bytes, or null where none was found that may stand here. */
   #draft(form: Form, pointers: readonly number[], offset: number, undefinedFlags: number, alone: boolean) {
-    if (!alone && this.#excluded.has(form.op)) return null;
+    if (!alone) {
+      const { op } = form;
+      if (this.#excluded.has(op) || SHOW_POINTERS.has(op) || (IMAGE.test(op) && !this.#images)) return null;
+    }
     for (let attempt = 0; attempt < 20; attempt++) {
       const draft = this.#encode(form, pointers as [number, number, number]);
       const bytes = Uint8Array.from([...draft, 0x0f, 0x0b]);
