@@ -105,6 +105,19 @@ describe('hand-assembled', () => {
     expect(cpu.retired).toBe(5000 - 1234 + 1);
   });
 
+  it('gets on with REP STOS on a budget that is shorter than the block it is in', () => {
+    // rep stosq; 20 times nop; syscall
+    const { space, context, cpu } = machine(`f348ab ${'90'.repeat(20)} 0f05`);
+    context.setNumber(RDI, DATA);
+    context.setNumber(RCX, 100);
+    let retired = 0;
+    while (cpu.run(space, context, 4, false).kind === 'budget') {
+      expect(cpu.retired).toBeGreaterThan(0);
+      retired += cpu.retired;
+    }
+    expect(retired + cpu.retired).toBe(100 + 20 + 1);
+  });
+
   it('shares translations between spaces and goes on where it was loaded', () => {
     const { space, context, cpu } = machine('48ffc0 ebfb');
     cpu.run(space, context, 1001, true);

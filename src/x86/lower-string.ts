@@ -70,6 +70,11 @@ function element(ctx: LoweringContext, insn: Instruction, step: number): void {
   }
 }
 
+/** Pushes the budget that is left at this instruction. */
+function left(ctx: LoweringContext): void {
+  ctx.code.localGet(ctx.budget).i64Const(ctx.remaining).i64Add();
+}
+
 /** As many elements as lie in the pages that rsi and rdi are in and in the budget, by one wasm instruction. */
 function bulk(ctx: LoweringContext, insn: Instruction, loop: number): void {
   const code = ctx.code;
@@ -87,7 +92,8 @@ function bulk(ctx: LoweringContext, insn: Instruction, loop: number): void {
     code.localGet(n).localGet(t).localGet(n).localGet(t).i64LtU().select().localSet(n);
   };
   code.localGet(ctx.gpr(RCX)).localSet(n);
-  code.localGet(ctx.budget).localSet(t);
+  left(ctx);
+  code.localSet(t);
   minimum();
   room(RDI);
   code.localSet(t);
@@ -162,7 +168,9 @@ function lower(ctx: LoweringContext, insn: Instruction): void {
   const loop = code.loop();
   ctx.getReg(RCX, insn.addressSize);
   code.i64Eqz().brIfTo(done);
-  code.localGet(ctx.budget).i64Const(0).i64LeS().if();
+  // What the block has counted ahead for the instructions behind this one is not used up yet.
+  left(ctx);
+  code.i64Const(0).i64LeS().if();
   code.i32Const(REGISTER_FILE).i32Const(EXIT_BUDGET).i32Store(OFF_EXIT);
   ctx.exit(EXIT_KIND_STOP, insn.rip, ctx.remaining);
   code.end();
