@@ -84,8 +84,7 @@ function notifyParent(kernel: Kernel, process: Process, parent: Process): void {
   const signo = status & 0x7f;
   const code = signo === 0 ? S.CLD_EXITED : (status & 0x80) !== 0 ? S.CLD_DUMPED : S.CLD_KILLED;
   const action = parent.actions[S.SIGCHLD]!;
-  const unwanted =
-    exitSignal === S.SIGCHLD && (action.handler === S.SIG_IGN || (action.flags & S.SA_NOCLDWAIT) !== 0);
+  const unwanted = exitSignal === S.SIGCHLD && (action.handler === S.SIG_IGN || (action.flags & S.SA_NOCLDWAIT) !== 0);
   if (exitSignal !== 0) {
     const told = signo === 0 ? status >> 8 : signo;
     sendToProcess(kernel, parent, { signo: exitSignal, code, pid, uid: ids.uid[0], status: told });
@@ -104,4 +103,3 @@ export function reap(kernel: Kernel, process: Process): void {
   }
   kernel.removeProcess(process);
 }
-

@@ -7,8 +7,8 @@
  */
 
 import { assert } from '../lvm/assert.ts';
-import type { Thread } from './thread.ts';
 import type { WaitFor } from './syscall.ts';
+import type { Thread } from './thread.ts';
 
 /** Guest instructions that a thread may run while others wait for the CPU. */
 const SLICE = 200_000;

@@ -6,26 +6,7 @@
 import type { AddressSpace } from '../lvm/address-space.ts';
 import { rflags, setRflags } from '../x86/flags.ts';
 import { FXSAVE_SIZE, fxrstor, fxsave } from '../x86/fxsave.ts';
-import {
-  DF,
-  R8,
-  R9,
-  R10,
-  R11,
-  R12,
-  R13,
-  R14,
-  R15,
-  RAX,
-  RBP,
-  RBX,
-  RCX,
-  RDI,
-  RDX,
-  RSI,
-  RSP,
-  TF,
-} from '../x86/state.ts';
+import { DF, R8, R9, R10, R11, R12, R13, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, TF } from '../x86/state.ts';
 import { SA_ONSTACK, SI_TIMER, SIGCHLD, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK } from './abi/signal.ts';
 import type { SignalAction } from './process.ts';
 import type { SignalInfo } from './signalfd.ts';

@@ -3,6 +3,7 @@
  * Source: kernel/signal.c, signal(7).
  */
 
+import type { CpuExit } from '../lvm/cpu.ts';
 import { rflags } from '../x86/flags.ts';
 import {
   OFF_FCW,
@@ -17,7 +18,6 @@ import {
   VECTOR_PF,
   VECTOR_UD,
 } from '../x86/state.ts';
-import type { CpuExit } from '../lvm/cpu.ts';
 import { EINTR } from './abi/errno.ts';
 import * as S from './abi/signal.ts';
 import { exitGroup } from './exit.ts';
@@ -229,29 +229,36 @@ function take(kernel: Kernel, thread: Thread, info: SignalInfo, fault: FaultDeta
   }
 }
 
-/** An exception of the CPU as the signal that Linux makes of it (arch/x86/kernel/traps.c, arch/x86/mm/fault.c). */
+/** An exception of the CPU becomes a signal. */
 export function raiseFault(kernel: Kernel, thread: Thread, exit: Extract<CpuExit, { kind: 'fault' }>): void {
   const fault: FaultDetails = { error: exit.error, vector: exit.vector, address: exit.address };
+  const [signo, code, address] = signalOf(thread, exit);
+  force(kernel, thread, { signo, code, pid: 0, uid: 0, address }, fault);
+}
+
+/** Signal, si_code and si_addr of an exception (arch/x86/kernel/traps.c, arch/x86/mm/fault.c). */
+function signalOf(
+  thread: Thread,
+  { vector, address }: Extract<CpuExit, { kind: 'fault' }>,
+): [signo: number, code: number, address: bigint] {
   const rip = BigInt(thread.context.rip);
-  const signal = (signo: number, code: number, address: bigint): void =>
-    force(kernel, thread, { signo, code, pid: 0, uid: 0, address }, fault);
-  switch (exit.vector) {
+  switch (vector) {
     case VECTOR_DE:
-      return signal(S.SIGFPE, S.FPE_INTDIV, rip);
+      return [S.SIGFPE, S.FPE_INTDIV, rip];
     case VECTOR_DB:
-      return signal(S.SIGTRAP, S.TRAP_TRACE, rip);
+      return [S.SIGTRAP, S.TRAP_TRACE, rip];
     case VECTOR_BP:
-      return signal(S.SIGTRAP, S.SI_KERNEL, 0n);
+      return [S.SIGTRAP, S.SI_KERNEL, 0n];
     case VECTOR_UD:
-      return signal(S.SIGILL, S.ILL_ILLOPN, rip);
+      return [S.SIGILL, S.ILL_ILLOPN, rip];
     case VECTOR_PF: {
-      const mapped = exit.address < 0x1_0000_0000n && thread.process.mm.find(Number(exit.address)) !== null;
-      return signal(S.SIGSEGV, mapped ? S.SEGV_ACCERR : S.SEGV_MAPERR, exit.address);
+      const mapped = address < 0x1_0000_0000n && thread.process.mm.find(Number(address)) !== null;
+      return [S.SIGSEGV, mapped ? S.SEGV_ACCERR : S.SEGV_MAPERR, address];
     }
     case VECTOR_GP:
-      return signal(S.SIGSEGV, S.SI_KERNEL, 0n);
+      return [S.SIGSEGV, S.SI_KERNEL, 0n];
     default:
-      return signal(S.SIGFPE, floatCode(thread, exit.vector === VECTOR_MF), rip);
+      return [S.SIGFPE, floatCode(thread, vector === VECTOR_MF), rip];
   }
 }
 

@@ -1,7 +1,7 @@
 /** futex(2). */
 
-import * as F from '../abi/futex.ts';
 import { EAGAIN, EFAULT, EINTR, EINVAL, ENOSYS, ERESTARTSYS, ETIMEDOUT } from '../abi/errno.ts';
+import * as F from '../abi/futex.ts';
 import { type FutexMemo, MATCH_ANY } from '../futex.ts';
 import type { Syscall, SyscallResult } from '../syscall.ts';
 import { kernelOf, threadOf } from './core.ts';

@@ -2,18 +2,7 @@
 
 import { PAGE_SIZE } from '../../lvm/layout.ts';
 import * as C from '../abi/clone.ts';
-import {
-  E2BIG,
-  ECHILD,
-  EFAULT,
-  EINTR,
-  EINVAL,
-  ENAMETOOLONG,
-  ENOSYS,
-  EPERM,
-  ERESTARTSYS,
-  ESRCH,
-} from '../abi/errno.ts';
+import { E2BIG, ECHILD, EFAULT, EINTR, EINVAL, ENAMETOOLONG, ENOSYS, EPERM, ERESTARTSYS, ESRCH } from '../abi/errno.ts';
 import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW } from '../abi/fcntl.ts';
 import { CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SIGCHLD } from '../abi/signal.ts';
 import * as N from '../abi/syscall-numbers.ts';
@@ -115,7 +104,13 @@ function strings(call: Syscall, address: number): Uint8Array[] | number {
   }
 }
 
-function execute(call: Syscall, path: string | number, start: Node | number, argv: number, envp: number): SyscallResult {
+function execute(
+  call: Syscall,
+  path: string | number,
+  start: Node | number,
+  argv: number,
+  envp: number,
+): SyscallResult {
   if (typeof path === 'number') return path;
   if (typeof start === 'number') return start;
   const args = strings(call, argv);
@@ -357,4 +352,3 @@ export const PROCESS_CALLS: readonly SyscallEntry[] = [
   full(N.SYS_sched_yield, sysSchedYield),
   full(N.SYS_pause, sysPause),
 ];
-

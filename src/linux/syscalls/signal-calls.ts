@@ -1,5 +1,6 @@
 /** Signals: sigaction(2), sigprocmask(2), kill(2), sigaltstack(2), sigreturn(2) and their relatives. */
 
+import { RSP } from '../../x86/state.ts';
 import { EAGAIN, EFAULT, EINTR, EINVAL, ENOMEM, EPERM, ERESTARTSYS, ESRCH } from '../abi/errno.ts';
 import * as S from '../abi/signal.ts';
 import * as N from '../abi/syscall-numbers.ts';
@@ -9,7 +10,6 @@ import type { SignalInfo } from '../signalfd.ts';
 import { discard, force, sendToProcess, sendToThread } from '../signals.ts';
 import { NO_RESULT, type Syscall, type SyscallResult } from '../syscall.ts';
 import { NO_ALT_STACK } from '../thread.ts';
-import { RSP } from '../../x86/state.ts';
 import { kernelOf, selfOf, threadOf, writeStruct } from './core.ts';
 import { full, type SyscallEntry } from './entry.ts';
 import { readView, timespecUs } from './fs-kernel.ts';

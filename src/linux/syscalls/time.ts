@@ -271,4 +271,3 @@ export const TIME_CALLS: readonly SyscallEntry[] = [
   full(N.SYS_timer_delete, sysTimerDelete),
   partial(N.SYS_times, sysTimes, 'no system time'),
 ];
-
