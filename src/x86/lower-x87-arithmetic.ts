@@ -11,6 +11,7 @@ import type { Lowering, LoweringContext } from './lowering.ts';
 import type { Parts } from './softfloat-core.ts';
 import { setIndefinite, setZero, type X87Arithmetic } from './softfloat-x87.ts';
 import { fromDouble, fromInteger, fromSingle } from './softfloat-x87-convert.ts';
+import { extract, NO_QUOTIENT, PARTIAL, remainder, scale } from './softfloat-x87-scale.ts';
 import { CF, FLAGS_BITS, OFF_FDP, OFF_FIP, OFF_FLAG_OP, OFF_FLAG_RESULT, PF, ZF } from './state.ts';
 import { registerHelper } from './support.ts';
 
@@ -80,10 +81,11 @@ export function stackIndex(operand: Operand): number {
 
 // --- arithmetic ---
 
-function result(destination: number, pop: boolean): void {
-  if (!fpu.commit()) return;
+function result(destination: number, pop: boolean): boolean {
+  if (!fpu.commit()) return false;
   fpu.set(destination, R);
   if (pop) fpu.pop();
+  return true;
 }
 
 function missing(destination: number, pop: boolean): void {
@@ -232,6 +234,68 @@ export function helper(name: string): Lowering {
   };
 }
 
+// --- ST(0) with ST(1), and results in both ---
+
+/** r = op ST(0), ST(1); with `pop` into ST(1), which becomes ST(0). */
+export function binaryOnTop(map: Map<string, Lowering>, op: string, run: Binary, pop: boolean): void {
+  registerHelper(`x87 ${op}`, (machine) => {
+    const destination = pop ? 1 : 0;
+    fpu.enter(machine);
+    if (fpu.isEmpty(0) || fpu.isEmpty(1)) {
+      missing(destination, pop);
+    } else {
+      run(fpu.arithmetic, R, fpu.get(0, A), fpu.get(1, B));
+      result(destination, pop);
+    }
+    return fpu.leave();
+  });
+  map.set(op, helper(`x87 ${op}`));
+}
+
+/** C2: the remainder is not complete; C0, C3, C1: bits 2, 1, 0 of the quotient. */
+function remainderOf(map: Map<string, Lowering>, op: string, nearest: boolean): void {
+  registerHelper(`x87 ${op}`, (machine) => {
+    fpu.enter(machine);
+    fpu.status &= ~FSW_C2;
+    if (fpu.isEmpty(0) || fpu.isEmpty(1)) {
+      missing(0, false);
+      return fpu.leave();
+    }
+    const quotient = remainder(fpu.arithmetic, R, fpu.get(0, A), fpu.get(1, B), nearest);
+    if (result(0, false) && quotient !== NO_QUOTIENT) {
+      const bits = ((quotient & 4) << 6) | ((quotient & 2) << 13) | ((quotient & 1) << 9);
+      fpu.status = (fpu.status & ~(FSW_C0 | FSW_C3)) | (quotient === PARTIAL ? FSW_C2 : bits);
+    }
+    return fpu.leave();
+  });
+  map.set(op, helper(`x87 ${op}`));
+}
+
+/** One operand, two results: `run` makes the new ST(1) of ST(0), and the new ST(0). */
+export function unaryToTwo(
+  map: Map<string, Lowering>,
+  op: string,
+  run: (e: X87Arithmetic, first: Parts, top: Parts, a: Parts) => boolean,
+): void {
+  registerHelper(`x87 ${op}`, (machine) => {
+    fpu.enter(machine);
+    const underflow = fpu.isEmpty(0);
+    if (underflow || !fpu.isEmpty(7)) {
+      if (fpu.stackFault(!underflow)) {
+        fpu.set(0, setIndefinite(R));
+        fpu.push();
+        fpu.set(0, R);
+      }
+    } else if (run(fpu.arithmetic, R, B, fpu.get(0, A)) && fpu.commit()) {
+      fpu.set(0, R);
+      fpu.push();
+      fpu.set(0, B);
+    }
+    return fpu.leave();
+  });
+  map.set(op, helper(`x87 ${op}`));
+}
+
 export function addArithmeticLowerings(map: Map<string, Lowering>): void {
   for (const name of Object.keys(BINARY)) {
     map.set(`f${name}`, arithmetic(name, false));
@@ -250,5 +314,12 @@ export function addArithmeticLowerings(map: Map<string, Lowering>): void {
   map.set('ficomp', comparison(false, 1, false));
   map.set('ftst', helper('x87 ftst'));
   unary(map, 'fsqrt', (e, r, a) => e.squareRoot(r, a));
+  remainderOf(map, 'fprem', false);
+  remainderOf(map, 'fprem1', true);
+  binaryOnTop(map, 'fscale', scale, false);
+  unaryToTwo(map, 'fxtract', (e, first, top, a) => {
+    extract(e, first, top, a);
+    return true;
+  });
   unary(map, 'frndint', (e, r, a) => e.roundToInteger(r, a));
 }

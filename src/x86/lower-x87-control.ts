@@ -6,7 +6,7 @@
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import { MXCSR_MASK } from './fxsave.ts';
 import { checkPending } from './lower-sse-common.ts';
-import { memory } from './lower-x87-arithmetic.ts';
+import { begin, memory } from './lower-x87-arithmetic.ts';
 import { FCW_ONE, FCW_WRITABLE, FSW_B, FSW_ES, FSW_FLAGS, FSW_SF, FSW_TOP_SHIFT, summarized } from './lower-x87-fpu.ts';
 import type { Lowering, LoweringContext } from './lowering.ts';
 import {
@@ -270,7 +270,7 @@ export function addControlLowerings(map: Map<string, Lowering>): void {
   map.set('fnclex', fnclex);
   map.set('fninit', (ctx) => ctx.callHelper('x87 fninit'));
   map.set('fwait', checkPending);
-  map.set('fnop', checkPending);
+  map.set('fnop', begin);
   map.set('fnstenv', environment('fnstenv', false, true));
   map.set('fldenv', environment('fldenv', true, false));
   map.set('fnsave', environment('fnsave', false, true));
