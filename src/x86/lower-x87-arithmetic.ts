@@ -6,7 +6,7 @@
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Instruction, MemoryOperand, Operand } from './instruction.ts';
 import { checkPending } from './lower-sse-common.ts';
-import { A, B, type Fpu, FSW_C0, FSW_C2, FSW_C3, fpu, R } from './lower-x87-fpu.ts';
+import { A, B, type Fpu, fpu, R } from './lower-x87-fpu.ts';
 import type { Lowering, LoweringContext } from './lowering.ts';
 import type { Parts } from './softfloat-core.ts';
 import { setIndefinite, setZero, type X87Arithmetic } from './softfloat-x87.ts';
@@ -14,6 +14,7 @@ import { fromDouble, fromInteger, fromSingle } from './softfloat-x87-convert.ts'
 import { extract, NO_QUOTIENT, PARTIAL, remainder, scale } from './softfloat-x87-scale.ts';
 import { CF, FLAGS_BITS, OFF_FDP, OFF_FIP, OFF_FLAG_OP, OFF_FLAG_RESULT, PF, ZF } from './state.ts';
 import { registerHelper } from './support.ts';
+import { FSW_C0, FSW_C2, FSW_C3 } from './x87-words.ts';
 
 /** r = d op s */
 type Binary = (e: X87Arithmetic, r: Parts, d: Parts, s: Parts) => void;

@@ -4,12 +4,12 @@
  */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
-import { MXCSR_MASK } from './fxsave.ts';
+import { FXSAVE_SIZE, MXCSR_MASK, mxcsrOf, restoreImage, saveImage } from './fxsave.ts';
 import { checkPending } from './lower-sse-common.ts';
 import { begin, memory } from './lower-x87-arithmetic.ts';
-import { FCW_ONE, FCW_WRITABLE, FSW_B, FSW_ES, FSW_FLAGS, FSW_SF, FSW_TOP_SHIFT, summarized } from './lower-x87-fpu.ts';
 import type { Lowering, LoweringContext } from './lowering.ts';
 import {
+  CONTEXT_SIZE,
   FCW_DEFAULT,
   OFF_FCW,
   OFF_FDP,
@@ -17,13 +17,12 @@ import {
   OFF_FOP,
   OFF_FSW,
   OFF_FTW,
-  OFF_MXCSR,
   OFF_ST,
-  OFF_XMM,
   RAX,
   VECTOR_GP,
 } from './state.ts';
 import { type Machine, raise, registerHelper } from './support.ts';
+import { FCW_ONE, FCW_WRITABLE, FSW_B, FSW_ES, FSW_FLAGS, FSW_SF, setWords, stackOffset } from './x87-words.ts';
 
 const FCW = REGISTER_FILE + OFF_FCW;
 const FSW = REGISTER_FILE + OFF_FSW;
@@ -32,13 +31,6 @@ const FOP = REGISTER_FILE + OFF_FOP;
 const FIP = REGISTER_FILE + OFF_FIP;
 const FDP = REGISTER_FILE + OFF_FDP;
 const REGISTERS = REGISTER_FILE + OFF_ST;
-
-/** Sets control and status word as they can be. */
-function setWords(view: DataView, control: number, status: number): void {
-  const fcw = (control & FCW_WRITABLE) | FCW_ONE;
-  view.setUint16(FCW, fcw, true);
-  view.setUint16(FSW, summarized(status, fcw), true);
-}
 
 // --- control and status word ---
 
@@ -140,7 +132,7 @@ function storeEnvironment(view: DataView, at: number, wide: boolean): void {
 
 function loadEnvironment(view: DataView, at: number, wide: boolean): void {
   const step = wide ? 4 : 2;
-  setWords(view, view.getUint16(at, true), view.getUint16(at + step, true));
+  setWords(view, REGISTER_FILE, view.getUint16(at, true), view.getUint16(at + step, true));
   view.setUint16(FTW, abridged(view.getUint16(at + 2 * step, true)), true);
   const pointer = (i: number) => (wide ? view.getUint32(at + i * step, true) : view.getUint16(at + i * step, true));
   view.setBigUint64(FIP, BigInt(pointer(3)), true);
@@ -148,9 +140,8 @@ function loadEnvironment(view: DataView, at: number, wide: boolean): void {
   view.setUint16(FOP, wide ? view.getUint16(at + 4 * step + 2, true) & 0x7ff : 0, true);
 }
 
-/** Where ST(i) stands. */
 function registerAt(view: DataView, i: number): number {
-  return REGISTERS + (((view.getUint16(FSW, true) >> FSW_TOP_SHIFT) + i) & 7) * 16;
+  return REGISTER_FILE + stackOffset(view.getUint16(FSW, true), i);
 }
 
 for (const wide of [true, false]) {
@@ -159,7 +150,7 @@ for (const wide of [true, false]) {
   // FNSTENV masks all exceptions behind it.
   registerHelper(`x87 fnstenv${suffix}`, ({ view }, address) => {
     storeEnvironment(view, address >>> 0, wide);
-    setWords(view, view.getUint16(FCW, true) | FSW_FLAGS, view.getUint16(FSW, true));
+    setWords(view, REGISTER_FILE, view.getUint16(FCW, true) | FSW_FLAGS, view.getUint16(FSW, true));
     return 0;
   });
   registerHelper(`x87 fldenv${suffix}`, ({ view }, address) => {
@@ -199,55 +190,21 @@ function environment(op: string, waits: boolean, write: boolean): Lowering {
 
 // --- FXSAVE: SDM vol. 1, 10.5.1 ---
 
-const AT_MXCSR = 24;
-const AT_ST = 32;
-const AT_XMM = 160;
-
-/** `wide`: with REX.W, 64-bit pointers instead of 32 bits with a selector. */
-function fxsave({ view, space }: Machine, at: number, wide: boolean): number {
-  view.setUint16(at, view.getUint16(FCW, true), true);
-  view.setUint16(at + 2, view.getUint16(FSW, true), true);
-  view.setUint16(at + 4, view.getUint16(FTW, true), true);
-  view.setUint16(at + 6, view.getUint16(FOP, true), true);
-  const mask = wide ? -1n : 0xffff_ffffn;
-  view.setBigUint64(at + 8, view.getBigUint64(FIP, true) & mask, true);
-  view.setBigUint64(at + 16, view.getBigUint64(FDP, true) & mask, true);
-  view.setUint32(at + AT_MXCSR, view.getUint32(REGISTER_FILE + OFF_MXCSR, true), true);
-  view.setUint32(at + AT_MXCSR + 4, MXCSR_MASK, true);
-  for (let i = 0; i < 8; i++) {
-    const from = registerAt(view, i);
-    const to = at + AT_ST + i * 16;
-    space.u8.copyWithin(to, from, from + 10);
-    space.u8.fill(0, to + 10, to + 16);
-  }
-  const xmm = REGISTER_FILE + OFF_XMM;
-  space.u8.copyWithin(at + AT_XMM, xmm, xmm + 256);
-  return 0;
-}
-
-function fxrstor(machine: Machine, at: number, wide: boolean): number {
-  const { view, space } = machine;
-  const mxcsr = view.getUint32(at + AT_MXCSR, true);
-  if ((mxcsr & ~MXCSR_MASK) !== 0) return raise(machine, VECTOR_GP);
-  setWords(view, view.getUint16(at, true), view.getUint16(at + 2, true));
-  view.setUint16(FTW, view.getUint8(at + 4), true);
-  view.setUint16(FOP, view.getUint16(at + 6, true) & 0x7ff, true);
-  const mask = wide ? -1n : 0xffff_ffffn;
-  view.setBigUint64(FIP, view.getBigUint64(at + 8, true) & mask, true);
-  view.setBigUint64(FDP, view.getBigUint64(at + 16, true) & mask, true);
-  view.setUint32(REGISTER_FILE + OFF_MXCSR, mxcsr, true);
-  for (let i = 0; i < 8; i++) {
-    const from = at + AT_ST + i * 16;
-    space.u8.copyWithin(registerAt(view, i), from, from + 10);
-  }
-  space.u8.copyWithin(REGISTER_FILE + OFF_XMM, at + AT_XMM, at + AT_XMM + 256);
-  return 0;
-}
-
 for (const wide of [true, false]) {
   const suffix = wide ? '64' : '';
-  registerHelper(`x87 fxsave${suffix}`, (machine, address) => fxsave(machine, address >>> 0, wide));
-  registerHelper(`x87 fxrstor${suffix}`, (machine, address) => fxrstor(machine, address >>> 0, wide));
+  const registers = ({ space }: Machine) => space.u8.subarray(REGISTER_FILE, REGISTER_FILE + CONTEXT_SIZE);
+  const imageAt = ({ space }: Machine, address: number) =>
+    space.u8.subarray(address >>> 0, (address >>> 0) + FXSAVE_SIZE);
+  registerHelper(`x87 fxsave${suffix}`, (machine, address) => {
+    saveImage(registers(machine), imageAt(machine, address), wide);
+    return 0;
+  });
+  registerHelper(`x87 fxrstor${suffix}`, (machine, address) => {
+    const image = imageAt(machine, address);
+    if ((mxcsrOf(image) & ~MXCSR_MASK) !== 0) return raise(machine, VECTOR_GP);
+    restoreImage(registers(machine), image, wide);
+    return 0;
+  });
 }
 
 /** The image must be aligned to 16 bytes. All XMM registers go through the register file. */
@@ -259,7 +216,7 @@ function image(op: string, write: boolean): Lowering {
     code.i32WrapI64().i32Const(15).i32And().if();
     ctx.exception(VECTOR_GP);
     code.end();
-    ctx.callHelper(`x87 ${op}`, ctx.checked(operand, 512, write));
+    ctx.callHelper(`x87 ${op}`, ctx.checked(operand, FXSAVE_SIZE, write));
   };
 }
 

@@ -6,32 +6,12 @@
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import { Parts } from './softfloat-core.ts';
-import { IE, PRE_COMPUTATION, signExponentOf, unpack, X87Arithmetic } from './softfloat-x87.ts';
+import { PRE_COMPUTATION, signExponentOf, unpack, X87Arithmetic } from './softfloat-x87.ts';
 import { OFF_FCW, OFF_FIP, OFF_FOP, OFF_FSW, OFF_FTW, OFF_ST } from './state.ts';
 import type { Machine } from './support.ts';
-
-/** Status word (SDM vol. 1, figure 8-4). The exception flags IE … PE are bits 0 … 5. */
-export const FSW_SF = 0x40;
-export const FSW_ES = 0x80;
-export const FSW_C0 = 0x100;
-export const FSW_C1 = 0x200;
-export const FSW_C2 = 0x400;
-export const FSW_TOP_SHIFT = 11;
-export const FSW_TOP = 0x3800;
-export const FSW_C3 = 0x4000;
-export const FSW_B = 0x8000;
-export const FSW_FLAGS = 0x3f;
-/** Bits of the control word that can be set, and the one that always is. */
-export const FCW_WRITABLE = 0x1f3f;
-export const FCW_ONE = 0x40;
+import { FSW_B, FSW_C1, FSW_ES, FSW_FLAGS, FSW_SF, FSW_TOP, FSW_TOP_SHIFT, IE } from './x87-words.ts';
 
 const REGISTERS = REGISTER_FILE + OFF_ST;
-
-/** The status word with ES and B as its flags and the control word say (SDM vol. 1, 8.1.3.3). */
-export function summarized(status: number, control: number): number {
-  const clear = status & ~(FSW_ES | FSW_B);
-  return (status & ~control & FSW_FLAGS) !== 0 ? clear | FSW_ES | FSW_B : clear;
-}
 
 export class Fpu {
   readonly arithmetic = new X87Arithmetic();

@@ -6,7 +6,7 @@
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { MemoryOperand } from './instruction.ts';
 import { begin, callWith, checkedOperand, helper, memory, stackIndex } from './lower-x87-arithmetic.ts';
-import { A, FSW_C0, FSW_C1, FSW_C2, FSW_C3, FSW_TOP, FSW_TOP_SHIFT, fpu, R } from './lower-x87-fpu.ts';
+import { A, fpu, R } from './lower-x87-fpu.ts';
 import type { Lowering, LoweringContext } from './lowering.ts';
 import {
   DENORMAL,
@@ -20,10 +20,11 @@ import {
   UP,
   ZERO,
 } from './softfloat-core.ts';
-import { IE, OE, setIndefinite, signExponentOf, UE } from './softfloat-x87.ts';
+import { setIndefinite, signExponentOf } from './softfloat-x87.ts';
 import { fromDecimal, fromDouble, fromSingle, loaded, toDecimal, toDouble, toSingle } from './softfloat-x87-convert.ts';
 import { OFF_FSW, OFF_FTW, OFF_ST } from './state.ts';
 import { registerHelper } from './support.ts';
+import { FSW_C0, FSW_C1, FSW_C2, FSW_C3, FSW_TOP, FSW_TOP_SHIFT, IE, OE, UE } from './x87-words.ts';
 
 const TOP_BIT = -0x8000_0000_0000_0000n;
 

@@ -12,7 +12,8 @@ import {
   toBig,
   ZERO,
 } from './softfloat-core.ts';
-import { DE, DOUBLE, SINGLE, setInfinity, type X87Arithmetic } from './softfloat-x87.ts';
+import { DOUBLE, SINGLE, setInfinity, type X87Arithmetic } from './softfloat-x87.ts';
+import { DE } from './x87-words.ts';
 
 const TOP_BIT = 0x8000_0000 | 0;
 const QUIET_BIT = 0x4000_0000;

@@ -1,8 +1,9 @@
 /** FPREM, FPREM1, FSCALE and FXTRACT: Intel SDM vol. 2. Exact; PC of the control word has no effect. */
 
 import { DENORMAL, highWord, INFINITE, lowWord, NORMAL, normalize, type Parts, toBig, ZERO } from './softfloat-core.ts';
-import { EXPONENT_ADJUST, EXTENDED, PE, setInfinity, setZero, type X87Arithmetic, ZE } from './softfloat-x87.ts';
+import { EXPONENT_ADJUST, EXTENDED, setInfinity, setZero, type X87Arithmetic } from './softfloat-x87.ts';
 import { fromInteger } from './softfloat-x87-convert.ts';
+import { PE, ZE } from './x87-words.ts';
 
 /** What `remainder` returns besides a quotient: the remainder is not complete; there is none. */
 export const PARTIAL = -1;

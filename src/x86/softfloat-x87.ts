@@ -31,14 +31,8 @@ import {
   UNSUPPORTED,
   ZERO,
 } from './softfloat-core.ts';
+import { DE, IE, OE, PE, UE, ZE } from './x87-words.ts';
 
-/** Exception flags of the status word; their masks are the same bits of the control word. */
-export const IE = 1;
-export const DE = 2;
-export const ZE = 4;
-export const OE = 8;
-export const UE = 16;
-export const PE = 32;
 /** Unmasked, these leave the operands as they were and no result. */
 export const PRE_COMPUTATION = IE | DE | ZE;
 
