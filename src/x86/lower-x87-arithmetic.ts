@@ -210,16 +210,15 @@ function comparison(quiet: boolean, pops: number, flags: boolean): Lowering {
 
 // --- one operand ---
 
-/** r = op a */
-type Unary = (e: X87Arithmetic, r: Parts, a: Parts) => void;
+/** r = op a; false: there is no result. */
+type Unary = (e: X87Arithmetic, r: Parts, a: Parts) => boolean;
 
 export function unary(map: Map<string, Lowering>, op: string, run: Unary): void {
   registerHelper(`x87 ${op}`, (machine) => {
     fpu.enter(machine);
     if (fpu.isEmpty(0)) {
       missing(0, false);
-    } else {
-      run(fpu.arithmetic, R, fpu.get(0, A));
+    } else if (run(fpu.arithmetic, R, fpu.get(0, A))) {
       result(0, false);
     }
     return fpu.leave();
@@ -314,7 +313,10 @@ export function addArithmeticLowerings(map: Map<string, Lowering>): void {
   map.set('ficom', comparison(false, 0, false));
   map.set('ficomp', comparison(false, 1, false));
   map.set('ftst', helper('x87 ftst'));
-  unary(map, 'fsqrt', (e, r, a) => e.squareRoot(r, a));
+  unary(map, 'fsqrt', (e, r, a) => {
+    e.squareRoot(r, a);
+    return true;
+  });
   remainderOf(map, 'fprem', false);
   remainderOf(map, 'fprem1', true);
   binaryOnTop(map, 'fscale', scale, false);
@@ -322,5 +324,8 @@ export function addArithmeticLowerings(map: Map<string, Lowering>): void {
     extract(e, first, top, a);
     return true;
   });
-  unary(map, 'frndint', (e, r, a) => e.roundToInteger(r, a));
+  unary(map, 'frndint', (e, r, a) => {
+    e.roundToInteger(r, a);
+    return true;
+  });
 }
