@@ -213,9 +213,11 @@ function comparison(quiet: boolean, pops: number, flags: boolean): Lowering {
 /** r = op a; false: there is no result. */
 type Unary = (e: X87Arithmetic, r: Parts, a: Parts) => boolean;
 
-export function unary(map: Map<string, Lowering>, op: string, run: Unary): void {
+/** Bits `cleared` of the status word are, whatever comes. */
+export function unary(map: Map<string, Lowering>, op: string, run: Unary, cleared = 0): void {
   registerHelper(`x87 ${op}`, (machine) => {
     fpu.enter(machine);
+    fpu.status &= ~cleared;
     if (fpu.isEmpty(0)) {
       missing(0, false);
     } else if (run(fpu.arithmetic, R, fpu.get(0, A))) {
@@ -276,9 +278,11 @@ export function unaryToTwo(
   map: Map<string, Lowering>,
   op: string,
   run: (e: X87Arithmetic, first: Parts, top: Parts, a: Parts) => boolean,
+  cleared = 0,
 ): void {
   registerHelper(`x87 ${op}`, (machine) => {
     fpu.enter(machine);
+    fpu.status &= ~cleared;
     const underflow = fpu.isEmpty(0);
     if (underflow || !fpu.isEmpty(7)) {
       if (fpu.stackFault(!underflow)) {

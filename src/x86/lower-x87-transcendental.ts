@@ -6,7 +6,6 @@ import type { Lowering } from './lowering.ts';
 import {
   arctangent,
   cosine,
-  type OfAngle,
   powerOfTwo,
   setOne,
   sine,
@@ -17,28 +16,26 @@ import {
 } from './softfloat-x87-transcendental.ts';
 import { FSW_C2 } from './x87-words.ts';
 
-/** Runs with C2 as the SDM has it: the angle was out of range. */
-function inRange(run: () => boolean): boolean {
-  fpu.status &= ~FSW_C2;
-  if (run()) return true;
-  fpu.status |= FSW_C2;
-  return false;
+/** C2 tells that the angle was out of range. */
+function inRange(done: boolean): boolean {
+  if (!done) fpu.status |= FSW_C2;
+  return done;
 }
 
 export function addTranscendentalLowerings(map: Map<string, Lowering>): void {
-  const angles: [string, OfAngle][] = [
-    ['fsin', sine],
-    ['fcos', cosine],
-  ];
-  for (const [op, compute] of angles) unary(map, op, (e, r, a) => inRange(() => compute(e, [r], a)));
-  unaryToTwo(map, 'fsincos', (e, first, top, a) => inRange(() => sineCosine(e, [first, top], a)));
-  unaryToTwo(map, 'fptan', (e, first, top, a) =>
-    inRange(() => {
-      if (!tangent(e, [first], a)) return false;
+  unary(map, 'fsin', (e, r, a) => inRange(sine(e, [r], a)), FSW_C2);
+  unary(map, 'fcos', (e, r, a) => inRange(cosine(e, [r], a)), FSW_C2);
+  unaryToTwo(map, 'fsincos', (e, first, top, a) => inRange(sineCosine(e, [first, top], a)), FSW_C2);
+  unaryToTwo(
+    map,
+    'fptan',
+    (e, first, top, a) => {
+      if (!inRange(tangent(e, [first], a))) return false;
       if (first.isFinite) setOne(top);
       else top.copy(first);
       return true;
-    }),
+    },
+    FSW_C2,
   );
   unary(map, 'f2xm1', (e, r, a) => {
     powerOfTwo(e, r, a);

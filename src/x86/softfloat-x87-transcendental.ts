@@ -7,9 +7,9 @@
  * the others. A result counts as inexact although it may happen to be exact, as in processors.
  */
 
-import { bitLength, highWord, INFINITE, lowWord, NORMAL, type Parts, toBig, ZERO } from './softfloat-core.ts';
+import { bitLength, DENORMAL, highWord, INFINITE, lowWord, NORMAL, type Parts, toBig, ZERO } from './softfloat-core.ts';
 import { EXTENDED, setInfinity, setZero, type X87Arithmetic } from './softfloat-x87.ts';
-import { PE, ZE } from './x87-words.ts';
+import { PE, UE, ZE } from './x87-words.ts';
 
 const TOP_BIT = 0x8000_0000 | 0;
 
@@ -46,7 +46,7 @@ function put(e: X87Arithmetic, r: Parts, { negative, significand, exponent, exac
   const extra = lowWord(words) | (exact ? 0 : 1);
   r.set(NORMAL, negative, exponent + length - 1, highWord(upper), lowWord(upper), extra);
   e.finish(r, EXTENDED);
-  e.flags |= PE;
+  e.flags |= r.kind === DENORMAL ? UE | PE : PE;
 }
 
 /** The fixed-point number. */
@@ -161,7 +161,7 @@ function quotient(a: Real, b: Real): Real {
 }
 
 /** A function of an angle in ST(0). False: the angle is too large, and nothing happens but that C2 tells so. */
-export type OfAngle = (e: X87Arithmetic, results: readonly Parts[], x: Parts) => boolean;
+type OfAngle = (e: X87Arithmetic, results: readonly Parts[], x: Parts) => boolean;
 
 /** `zero` sets the results for an argument of zero, `compute` for others. */
 function ofAngle(

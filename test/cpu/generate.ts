@@ -9,6 +9,7 @@ import type { Instruction } from '../../src/x86/instruction.ts';
 import { ARITHMETIC_FLAGS, DF } from '../../src/x86/state.ts';
 import type { Form } from '../../src/x86/table.ts';
 import { CODE, CODE_SIZE, type CpuCase, GS_BASE, WINDOW, WINDOW_SIZE } from './case.ts';
+import { APPROXIMATE } from './compare.ts';
 import { decimals, extended, images, x87State } from './generate-x87.ts';
 import type { Random } from './random.ts';
 
@@ -37,12 +38,9 @@ const READ_C1 = new Set(['fnstsw']);
 const SHOW_POINTERS = new Set('fnstenv fnsave fxsave'.split(' '));
 const IMAGE = /^fx(save|rstor)$/;
 
-/** Transcendental functions of x87: approximations, compared apart. */
-const APPROXIMATE = new Set('f2xm1 fyl2x fyl2xp1 fptan fpatan fsin fcos fsincos'.split(' '));
-
 export function isComparable(form: Form): boolean {
   // Without --mxcsr the sticky flags differ.
-  if (form.op === 'stmxcsr' || EXCLUDED.has(form.op) || APPROXIMATE.has(form.op)) return false;
+  if (form.op === 'stmxcsr' || EXCLUDED.has(form.op)) return false;
   // Loading a selector; moves to and from control registers fault in any case.
   if (form.op === 'mov_seg' && form.operands[0]!.at === 'S') return false;
   return true;
@@ -252,7 +250,8 @@ export class Generator {
   #draft(form: Form, pointers: readonly number[], offset: number, undefinedFlags: number, alone: boolean) {
     if (!alone) {
       const { op } = form;
-      if (this.#excluded.has(op) || SHOW_POINTERS.has(op) || (IMAGE.test(op) && !this.#images)) return null;
+      if (this.#excluded.has(op) || APPROXIMATE.has(op) || SHOW_POINTERS.has(op) || (IMAGE.test(op) && !this.#images))
+        return null;
     }
     for (let attempt = 0; attempt < 20; attempt++) {
       const draft = this.#encode(form, pointers as [number, number, number]);
