@@ -2,7 +2,7 @@
  * Exact binary floating point in 32-bit halves: numbers taken apart, and their sum, product, quotient, root and rounding,
  * with no regard to a format, an exception or a control word. softfloat-x87.ts puts those around it.
  *
- * Why halves: a 64-bit BigInt is an allocation. Division and roots, which are rare, use BigInt.
+ * Why halves: a 64-bit BigInt is an allocation. Roots, which are rare, use BigInt.
  */
 
 export const ZERO = 0;
@@ -62,6 +62,8 @@ export class Parts {
     return this.kind <= DENORMAL;
   }
 }
+
+const TWO_32 = 4294967296;
 
 // --- words ---
 
@@ -210,9 +212,8 @@ export function multiplyParts(r: Parts, a: Parts, b: Parts): void {
   const { high: bh, low: bl } = b;
   const p0 = Math.imul(al, bl);
   const s1 = (mulHigh(al, bl) >>> 0) + (Math.imul(al, bh) >>> 0) + (Math.imul(ah, bl) >>> 0);
-  const s2 =
-    (mulHigh(al, bh) >>> 0) + (mulHigh(ah, bl) >>> 0) + (Math.imul(ah, bh) >>> 0) + Math.floor(s1 / 4294967296);
-  const s3 = (mulHigh(ah, bh) >>> 0) + Math.floor(s2 / 4294967296);
+  const s2 = (mulHigh(al, bh) >>> 0) + (mulHigh(ah, bl) >>> 0) + (Math.imul(ah, bh) >>> 0) + Math.floor(s1 / TWO_32);
+  const s3 = (mulHigh(ah, bh) >>> 0) + Math.floor(s2 / TWO_32);
   r.set(NORMAL, a.negative !== b.negative, a.exponent + b.exponent + 1, s3 | 0, s2 | 0, s1 | 0 | (p0 !== 0 ? 1 : 0));
   if (r.high >= 0) {
     shiftLeft(r, 1);
@@ -220,32 +221,61 @@ export function multiplyParts(r: Parts, a: Parts, b: Parts): void {
   }
 }
 
+/** The remainder of a long division: high × 2^32 + low, below the divisor. */
+const rest = { high: 0, low: 0 };
+
+/** The next 32 bits of the quotient of `rest` by vh:vl (normalized), `next` being the dividend's next word. */
+function quotientDigit(next: number, vh: number, vl: number): number {
+  const { high: h, low: l } = rest;
+  // Right to within one: the operands of the division are to 2^-53, and so is it.
+  const dividend = ((h >>> 0) * TWO_32 + (l >>> 0)) * TWO_32 + (next >>> 0);
+  let q = Math.min(0xffff_ffff, Math.floor(dividend / ((vh >>> 0) * TWO_32 + (vl >>> 0)))) | 0;
+  const middle = (Math.imul(q, vh) >>> 0) + (mulHigh(q, vl) >>> 0);
+  const upper = (mulHigh(q, vh) >>> 0) + (middle > 0xffff_ffff ? 1 : 0);
+  let low = (next >>> 0) - (Math.imul(q, vl) >>> 0);
+  let high = (l >>> 0) - (middle >>> 0) - (low < 0 ? 1 : 0);
+  const top = (h >>> 0) - upper - (high < 0 ? 1 : 0);
+  low |= 0;
+  high |= 0;
+  if (top < 0) {
+    q--;
+    low = (low >>> 0) + (vl >>> 0);
+    high = (high + vh + (low > 0xffff_ffff ? 1 : 0)) | 0;
+  } else if (top > 0 || compareWords(high, low, vh, vl) >= 0) {
+    q++;
+    low = (low >>> 0) - (vl >>> 0);
+    high = (high - vh - (low < 0 ? 1 : 0)) | 0;
+  }
+  rest.high = high;
+  rest.low = low | 0;
+  return q | 0;
+}
+
 /** r = a ÷ b */
 export function divideParts(r: Parts, a: Parts, b: Parts): void {
-  const divisor = toBig(b.high, b.low);
-  let exponent = a.exponent - b.exponent;
-  let shift = 95n;
-  if (compareWords(a.high, a.low, b.high, b.low) < 0) {
-    exponent--;
-    shift = 96n;
-  }
-  // 96 bits of quotient, the first of which is 1.
-  const dividend = toBig(a.high, a.low) << shift;
-  const quotient = dividend / divisor;
-  const rest = quotient * divisor !== dividend ? 1 : 0;
-  const upper = quotient >> 32n;
-  r.set(NORMAL, a.negative !== b.negative, exponent, highWord(upper), lowWord(upper), lowWord(quotient) | rest);
+  const { high: vh, low: vl } = b;
+  // Of a dividend from half the divisor to it the first word of the quotient has its top bit.
+  const halve = compareWords(a.high, a.low, vh, vl) >= 0;
+  rest.high = halve ? a.high >>> 1 : a.high;
+  rest.low = halve ? (a.high << 31) | (a.low >>> 1) : a.low;
+  const high = quotientDigit(halve ? a.low << 31 : 0, vh, vl);
+  const low = quotientDigit(0, vh, vl);
+  const extra = quotientDigit(0, vh, vl) | ((rest.high | rest.low) !== 0 ? 1 : 0);
+  r.set(NORMAL, a.negative !== b.negative, a.exponent - b.exponent - (halve ? 0 : 1), high, low, extra);
 }
 
 /** r = √a, a positive. */
 export function rootParts(r: Parts, a: Parts): void {
   const odd = a.exponent & 1;
-  // The root of a 128-bit integer has 64 bits; 64 more give 96.
-  const square = toBig(a.high, a.low) << (odd ? 128n : 127n);
-  const root = squareRoot(square);
-  const rest = root * root !== square ? 1 : 0;
-  const upper = root >> 32n;
-  r.set(NORMAL, false, (a.exponent - odd) / 2, highWord(upper), lowWord(upper), lowWord(root) | rest);
+  // The root of a 128-bit integer has 64 bits. Newton's step makes 52 right bits all but the last.
+  const square = toBig(a.high, a.low) << (odd ? 64n : 63n);
+  const near = BigInt(Math.sqrt(Number(square)));
+  let root = (near + square / near) >> 1n;
+  while (root * root > square) root--;
+  const left = square - root * root;
+  // What is left exceeds the root where the next bit is 1.
+  const extra = (left > root ? 0x8000_0000 : 0) | (left !== 0n ? 1 : 0);
+  r.set(NORMAL, false, (a.exponent - odd) / 2, highWord(root), lowWord(root), extra);
 }
 
 export function bitLength(value: bigint): number {
@@ -256,18 +286,6 @@ export function bitLength(value: bigint): number {
     length += 32;
   }
   return length + 32 - Math.clz32(Number(v));
-}
-
-/** The integer square root, by Newton's method from above. */
-export function squareRoot(n: bigint): bigint {
-  // The root of the upper 52 bits is a start with as many bits right.
-  const shift = BigInt(Math.max(0, (bitLength(n) - 52) & ~1));
-  let x = BigInt(Math.ceil(Math.sqrt(Number(n >> shift) + 1))) << (shift >> 1n);
-  for (;;) {
-    const next = (x + n / x) >> 1n;
-    if (next >= x) return x;
-    x = next;
-  }
 }
 
 // --- rounding ---
