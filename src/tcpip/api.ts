@@ -31,6 +31,10 @@ export interface StackOptions {
   readonly mtu: number;
   /** Unpredictable bytes, for the ISN secret (RFC 6528) and the timestamp offset. Asked once, at construction. */
   readonly entropy: (length: number) => Uint8Array;
+  /** Memory for a packet, its content arbitrary. Absent: new arrays. */
+  readonly allocate?: (length: number) => Uint8Array;
+  /** Longest delay of an acknowledgement (RFC 1122 4.2.3.2), µs; absent: 40 ms, as Linux. */
+  readonly delayedAckUs?: number;
 }
 
 /** One TCP connection or listener. `send` and `recv` never block. */
@@ -41,10 +45,12 @@ export interface Tcp {
   readonly remote: Endpoint | null;
   /** Errno (positive) that ended the connection (ECONNRESET, ETIMEDOUT, ECONNREFUSED), once; 0 = none. */
   takeError(): number;
-  /** Queues as many bytes as the send buffer has room for; how many. */
-  send(bytes: Uint8Array): number;
+  /** Queues as many bytes as the send buffer has room for; how many. `given`: they will not change, no copy is needed. */
+  send(bytes: Uint8Array, given?: boolean): number;
   /** Up to `length` received bytes, in order; empty when there are none now. */
   recv(length: number, peek?: boolean): Uint8Array;
+  /** As `recv`, perhaps fewer than there are: without a copy where they are many. */
+  recvPiece(length: number): Uint8Array;
   /** Bytes that `recv` would give now. */
   readonly readable: number;
   /** The peer has sent FIN and everything before it was read. */
@@ -85,7 +91,7 @@ export interface TcpListener {
 }
 
 export interface Stack {
-  /** An IPv4 packet has come. Never throws on bad input: counts and drops it. */
+  /** An IPv4 packet has come; it must not change any more. Never throws on bad input: counts and drops it. */
   process(packet: Uint8Array, nowUs: number): void;
   /** The next packet to send, or null. Call until null after `process`, after socket calls and when `pollAt` has passed. */
   dispatch(nowUs: number): Uint8Array | null;

@@ -1,6 +1,7 @@
 /**
- * A queue of bytes as chunks of at most 64 KiB: what a connection has to send or has received. Small writes share a
- * chunk, so that a million of them do not make a million objects.
+ * A queue of bytes as chunks: what a connection has to send or has received. Small writes share a chunk, so that a million
+ * of them do not make a million objects; large ones need not be copied (`give`, `takePiece`). How the bytes lie in chunks
+ * is nowhere visible, also not in what is saved.
  */
 
 interface Chunk {
@@ -11,6 +12,10 @@ interface Chunk {
 
 const SMALL = 2048;
 const LARGE = 65536;
+/** Fewer bytes than these are copied: a chunk is an object, and small ones share one. More than SMALL. */
+const GIVE_MIN = 4096;
+/** Bytes in memory that is more than so many times their size are copied: a queue must not keep all of it. */
+const GIVE_SHARE = 4;
 const EMPTY = new Uint8Array(0);
 
 export class ByteQueue {
@@ -40,6 +45,17 @@ export class ByteQueue {
       this.#chunks.push(chunk);
       from += need;
     }
+  }
+
+  /** Puts bytes [from, to) at the end, which will not change any more: without a copy where that is worth while. */
+  give(bytes: Uint8Array, from = 0, to = bytes.length): void {
+    const count = to - from;
+    if (count < GIVE_MIN || count * GIVE_SHARE < bytes.buffer.byteLength) {
+      this.push(bytes, from, to);
+      return;
+    }
+    this.#length += count;
+    this.#chunks.push({ bytes: bytes.subarray(from, to), start: 0, end: count });
   }
 
   /** Copies `length` bytes at `offset` from the front to target[at…]. They must be there. */
@@ -95,16 +111,29 @@ export class ByteQueue {
     return bytes;
   }
 
+  /** Up to `length` bytes from the front, dropped: perhaps fewer than there are; not copied where they are many. */
+  takePiece(length: number): Uint8Array {
+    const first = this.#chunks[0];
+    if (first === undefined || first.end - first.start < GIVE_MIN) return this.take(length);
+    const end = Math.min(first.end, first.start + length);
+    const piece = first.bytes.subarray(first.start, end);
+    this.#length -= piece.length;
+    // What is handed out is never written again: the chunk leaves the queue, or its front does.
+    if (end === first.end) this.#chunks.shift();
+    else first.start = end;
+    return piece;
+  }
+
   clear(): void {
     this.#chunks = [];
     this.#length = 0;
   }
 
-  /** The bytes as a list of pieces (views, to be encoded at once). */
+  /** The bytes as a list of at most one piece (a view, to be encoded at once): equal queues are saved equal. */
   save(): Uint8Array[] {
-    const pieces: Uint8Array[] = [];
-    for (const { bytes, start, end } of this.#chunks) if (end > start) pieces.push(bytes.subarray(start, end));
-    return pieces;
+    if (this.#length === 0) return [];
+    const only = this.#chunks.find(({ start, end }) => end - start === this.#length);
+    return [only === undefined ? this.take(this.#length, true) : only.bytes.subarray(only.start, only.end)];
   }
 
   static restore(pieces: readonly Uint8Array[]): ByteQueue {

@@ -45,16 +45,22 @@ export class Ipv4Header {
 /** A packet of `length` bytes with its header written; the payload from IP_HEADER on is the caller's to fill. */
 export function ipPacket(length: number, protocol: number, source: number, destination: number, tos = 0): Uint8Array {
   const packet = new Uint8Array(length);
+  putIpHeader(packet, protocol, source, destination, tos);
+  return packet;
+}
+
+/** Writes the header of a packet that is as long as `packet`. */
+export function putIpHeader(packet: Uint8Array, protocol: number, source: number, destination: number, tos = 0): void {
   packet[0] = 0x45;
   packet[1] = tos;
-  put16(packet, 2, length);
-  packet[6] = 0x40; // Don't Fragment: an atomic datagram needs no identification (RFC 6864 4.1).
+  put16(packet, 2, packet.length);
+  put32(packet, 4, 0x4000); // Don't Fragment: an atomic datagram needs no identification (RFC 6864 4.1).
   packet[8] = TTL;
   packet[9] = protocol;
+  put16(packet, 10, 0);
   put32(packet, 12, source);
   put32(packet, 16, destination);
   put16(packet, 10, checksum(packet, 0, IP_HEADER));
-  return packet;
 }
 
 /** Cuts an unfragmented packet (20-byte header) into fragments of at most `mtu` bytes. */

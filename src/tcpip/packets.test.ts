@@ -5,7 +5,7 @@ import type { Tcp, TcpListener } from './api.ts';
 import { checksum, pseudoHeader } from './checksum.ts';
 import { fragment, IP_HEADER, Ipv4Header, ipPacket, PROTOCOL_ICMP, PROTOCOL_TCP } from './ipv4.ts';
 import { sipHash } from './siphash.ts';
-import type { TcpipStack } from './stack.ts';
+import { TcpipStack } from './stack.ts';
 import { cubeRoot } from './tcp/congestion.ts';
 import { ACK, FIN, PSH, putHeader, RST, Segment, SYN, seal, TCP_HEADER } from './tcp/segment.ts';
 import { A, B, makeStack, random } from './test-link.ts';
@@ -410,6 +410,44 @@ test('TIME_WAIT gives way to a newer SYN of the same port', () => {
   const [answer] = b.in({ seq: 900_000, flags: SYN });
   expect(answer).toMatchObject({ flags: 'S.', ack: 900_001 });
   expect((answer!.seq - b.iss) | 0).toBeGreaterThan(0);
+});
+
+test('of too many in TIME_WAIT the one that ends first goes, from a restored stack too', () => {
+  const b = new Bench();
+  const most = 8192;
+  const open = (sourcePort: number) => {
+    const [synAck] = b.in({ seq: 1, flags: SYN, sourcePort });
+    b.in({ seq: 2, ack: synAck!.seq + 1, flags: ACK, sourcePort });
+    return { sourcePort, iss: synAck!.seq, tcp: b.listener.accept()! };
+  };
+  const finish = ({ sourcePort, iss, tcp }: ReturnType<typeof open>): void => {
+    tcp.close();
+    b.out();
+    b.now++;
+    b.in({ seq: 2, ack: iss + 2, flags: FIN | ACK, sourcePort });
+    expect(tcp.state).toBe('time-wait');
+  };
+  const waiting = (): number[] => [...b.stack.connections()].map((c) => c.remotePort);
+  const last = open(1000);
+  const again = open(1001);
+  finish(again);
+  for (let i = 2; i < most; i++) finish(open(1000 + i));
+  finish(last);
+  // Its FIN once more: its time begins anew.
+  b.in({ seq: 2, ack: again.iss + 2, flags: FIN | ACK, sourcePort: again.sourcePort });
+  expect(waiting().length).toBe(most);
+  const parts = [b.stack, ...b.stack.connections(), ...b.stack.listeners()];
+  const saved = new Map(parts.map((part) => [part.key, structuredClone(part.save())]));
+  const { stack, listener, now } = b;
+  for (const restored of [false, true]) {
+    b.stack = restored ? TcpipStack.restore({}, saved) : stack;
+    b.listener = restored ? b.stack.listener(listener.id)! : listener;
+    b.now = now;
+    finish(open(20_000));
+    const left = new Set(waiting());
+    expect(left.size).toBe(most);
+    expect(left.has(1002)).toBe(false);
+  }
 });
 
 test('closing with unread data resets; data for a closed owner resets', () => {

@@ -153,7 +153,7 @@ test('every scalar of a connection is saved under its name', () => {
   const connection = client as TcpConnection;
   const fields = connection as unknown as Record<string, unknown>;
   const plain = Object.keys(fields).filter((name) => ['number', 'boolean', 'string'].includes(typeof fields[name]));
-  const derived = ['id', 'key', 'pipe', 'lostCount', 'sackedCount', 'hash', 'heapAt', 'lingers'];
+  const derived = ['id', 'key', 'pipe', 'lostCount', 'sackedCount', 'hash', 'heapAt'];
   let value = 1000;
   for (const name of plain) {
     if (derived.includes(name) || /Address$|Port$/.test(name)) continue;
@@ -163,4 +163,37 @@ test('every scalar of a connection is saved under its name', () => {
   const restored = TcpConnection.restore(connection.host, connection.id, connection.save());
   const copy = restored as unknown as Record<string, unknown>;
   for (const name of plain) if (!derived.includes(name)) expect(copy[name], name).toBe(fields[name]);
+});
+
+test('resync: the time before it is not held against the peer', () => {
+  const minutes = 60_000_000;
+  const network = new Network(makeStack(A, 1), makeStack(B, 2), 1, { delayUs: 500 });
+  const [gateway, guest] = network.stacks;
+  const [stuck] = network.connect();
+  const [watched] = network.connect(82);
+  watched.setOption('userTimeoutUs', 30_000_000);
+  stuck.setOption('sendBuffer', 4 << 20);
+  // The guest reads nothing: its window shuts, and is probed now and then.
+  stuck.send(pattern(0, 3 << 20));
+  network.run(() => false, 5_000_000);
+  expect(stuck.unacknowledged).toBeGreaterThan(1 << 20);
+  watched.send(pattern(0, 10));
+  const late = gateway.connect({ address: B, port: 81 }) as Tcp;
+  gateway.dispatch(network.nowUs);
+  // For twenty minutes nobody runs the guest.
+  network.drop();
+  network.nowUs += 20 * minutes;
+  const listener = guest.listen(81, 4);
+  if (typeof listener === 'number') throw new Error(`listen: ${listener}`);
+  gateway.resync(network.nowUs);
+  const sent: number[] = [];
+  network.onPacket = (from) => {
+    if (from === 0) sent.push(network.nowUs);
+  };
+  network.flush();
+  // The SYN, the data, and the probe of the shut window.
+  expect(sent.length).toBe(3);
+  expect(network.run(() => late.state === 'established', 5000)).toBe(true);
+  network.run(() => false, 1_000_000);
+  expect([stuck.state, watched.state, watched.unacknowledged]).toEqual(['established', 'established', 0]);
 });

@@ -57,3 +57,16 @@ test('a very bad link', () => {
     transfer(seed, { loss: 0.2, duplicate: 0.2, corrupt: 0.1, reorder: 0.3, delayUs: 5_000 }, 30_000);
   }
 });
+
+test('an acknowledgement is delayed as long as the stack was told', () => {
+  for (const delayedAckUs of [undefined, 5000]) {
+    const options = delayedAckUs === undefined ? {} : { delayedAckUs };
+    const network = new Network(makeStack(A, 1), makeStack(B, 2, options), 1, { delayUs: 100 });
+    const [client] = network.connect();
+    network.run(() => false, 1_000_000);
+    client.send(pattern(0, 10));
+    const start = network.nowUs;
+    expect(network.run(() => client.unacknowledged === 0)).toBe(true);
+    expect(network.nowUs - start).toBe(200 + (delayedAckUs ?? 40_000));
+  }
+});

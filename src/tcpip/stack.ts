@@ -45,6 +45,7 @@ const CONNECTIONS_MAX = 65536;
 const TIME_WAIT_MAX = 8192;
 /** Packets that wait for dispatch and belong to no connection. */
 const RAW_MAX = 1024;
+const DELAYED_ACK_US = 40_000;
 /** RFC 5961, section 7. */
 const CHALLENGES_PER_SECOND = 1000;
 const LOOPBACK = 0x7f00_0001;
@@ -90,6 +91,8 @@ export class TcpipStack implements Stack, Part, TcpHost, ListenerHost, UdpHost {
   readonly key = 'tcpip';
   readonly address: Ipv4;
   readonly mtu: number;
+  readonly allocate: (length: number) => Uint8Array;
+  readonly delayedAckUs: number;
   onReady: ((id: number) => void) | null = null;
   /**
    * Connections from outside reach listeners on a loopback address where nobody else listens on the port: what comes in
@@ -133,13 +136,16 @@ export class TcpipStack implements Stack, Part, TcpHost, ListenerHost, UdpHost {
   readonly #udp = new Map<number, UdpSocket>();
   readonly #udpByPort = new Map<number, UdpSocket[]>();
   readonly #heap = new TimerHeap();
-  #timeWaits = 0;
+  /** Connections in TIME_WAIT, the one that ends first at the front. */
+  readonly #timeWaits = new Set<Connection>();
   readonly #header = new Ipv4Header();
   readonly #segment = new Segment();
 
   constructor(options: TcpipOptions) {
     this.address = options.address;
     this.mtu = options.mtu;
+    this.allocate = options.allocate ?? ((length) => new Uint8Array(length));
+    this.delayedAckUs = options.delayedAckUs ?? DELAYED_ACK_US;
     this.#ledger = options.ledger;
     this.#secret = copyOf(options.entropy(16));
     this.#ledger?.add(this);
@@ -362,7 +368,7 @@ export class TcpipStack implements Stack, Part, TcpHost, ListenerHost, UdpHost {
 
   /** A SYN for a listener: the embryo of a connection. */
   #open(listener: Listener, s: Segment, nowUs: number, old: Connection | null): void {
-    if (!listener.hasRoom || this.#connections.size - this.#timeWaits >= CONNECTIONS_MAX) {
+    if (!listener.hasRoom || this.#connections.size - this.#timeWaits.size >= CONNECTIONS_MAX) {
       this.stats.synsDropped++;
       return;
     }
@@ -577,15 +583,20 @@ export class TcpipStack implements Stack, Part, TcpHost, ListenerHost, UdpHost {
   }
 
   lingers(c: Connection): void {
-    if (c.lingers) return;
-    c.lingers = true;
-    this.#timeWaits++;
-    if (this.#timeWaits <= TIME_WAIT_MAX) return;
-    let oldest: Connection | null = null;
-    for (const other of this.#connections.values()) {
-      if (other.state === 'time-wait' && (oldest === null || other.waitAt < oldest.waitAt)) oldest = other;
+    this.#timeWaits.delete(c);
+    this.#timeWaits.add(c);
+    if (this.#timeWaits.size > TIME_WAIT_MAX) this.#firstTimeWait().finish(0);
+  }
+
+  /** Of those that end first, the one made first: a restored stack chooses the same. */
+  #firstTimeWait(): Connection {
+    let first: Connection | null = null;
+    for (const c of this.#timeWaits) {
+      if (first === null) first = c;
+      else if (c.waitAt > first.waitAt) break;
+      else if (c.id < first.id) first = c;
     }
-    oldest?.finish(0);
+    return first!;
   }
 
   sendReset(c: Connection): void {
@@ -683,10 +694,7 @@ export class TcpipStack implements Stack, Part, TcpHost, ListenerHost, UdpHost {
       before.next = c.next;
     }
     c.next = null;
-    if (c.lingers) {
-      c.lingers = false;
-      this.#timeWaits--;
-    }
+    this.#timeWaits.delete(c);
   }
 
   // ---- state
@@ -739,11 +747,12 @@ export class TcpipStack implements Stack, Part, TcpHost, ListenerHost, UdpHost {
         const c = TcpConnection.restore(stack, id, state);
         stack.#connections.set(id, c);
         if (c.state !== 'closed') stack.#insert(c);
-        if (c.state === 'time-wait') stack.lingers(c);
         stack.#heap.schedule(c);
         stack.#ledger?.add(c);
       }
     }
+    const waiting = [...stack.#connections.values()].filter((c) => c.state === 'time-wait');
+    for (const c of waiting.sort((a, b) => a.waitAt - b.waitAt || a.id - b.id)) stack.#timeWaits.add(c);
     for (const c of stack.#connections.values()) {
       if (c.listener !== 0 && c.state === 'syn-received') stack.#listeners.get(c.listener)!.embryos++;
     }

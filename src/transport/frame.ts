@@ -133,7 +133,8 @@ export class FrameReader {
       this.#chunks.shift();
       return first;
     }
-    const out = new Uint8Array(length);
+    // Not zeroed: every byte is written below.
+    const out = Buffer.allocUnsafeSlow(length);
     let at = 0;
     let used = 0;
     while (at < length) {

@@ -15,6 +15,8 @@ import { after, distance } from './sequence.ts';
 /** What a connection needs of its stack. */
 export interface TcpHost {
   readonly mtu: number;
+  readonly delayedAckUs: number;
+  allocate(length: number): Uint8Array;
   touch(part: Part): void;
   /** The connection may have something to send, or its timers may have changed. */
   pend(connection: TcpConnection): void;
@@ -24,7 +26,7 @@ export interface TcpHost {
   retire(connection: TcpConnection): void;
   /** An established connection for its listener. */
   deliver(connection: TcpConnection): void;
-  /** The connection is in TIME_WAIT now. */
+  /** The connection is in TIME_WAIT from now. */
   lingers(connection: TcpConnection): void;
   sendReset(connection: TcpConnection): void;
   initialSequence(connection: TcpConnection, nowUs: number): number;
@@ -237,8 +239,6 @@ export class TcpConnection implements Tcp, Part {
   next: TcpConnection | null = null;
   /** The earliest time for which the stack's timer heap has an entry. */
   heapAt = NEVER;
-  /** Counted among the stack's TIME_WAITs. */
-  lingers = false;
 
   constructor(host: TcpHost, id: number, local: Endpoint, remote: Endpoint) {
     this.host = host;
@@ -284,10 +284,11 @@ export class TcpConnection implements Tcp, Part {
     return this.sending.length;
   }
 
-  send(bytes: Uint8Array): number {
+  send(bytes: Uint8Array, given = false): number {
     const count = Math.min(bytes.length, this.writable);
     if (count > 0) {
-      this.sending.push(bytes, 0, count);
+      if (given) this.sending.give(bytes, 0, count);
+      else this.sending.push(bytes, 0, count);
       this.host.pend(this);
     }
     // As poll(2) sees it: not writable while more than two thirds are full.
@@ -298,9 +299,19 @@ export class TcpConnection implements Tcp, Part {
 
   recv(length: number, peek = false): Uint8Array {
     const bytes = this.received.take(length, peek);
-    if (peek || bytes.length === 0) return bytes;
+    if (!peek && bytes.length > 0) this.#roomMade();
+    return bytes;
+  }
+
+  recvPiece(length: number): Uint8Array {
+    const bytes = this.received.takePiece(length);
+    if (bytes.length > 0) this.#roomMade();
+    return bytes;
+  }
+
+  /** Tells the peer of the room when it is worth a packet: much of the buffer, or the end of a window near zero. */
+  #roomMade(): void {
     this.host.touch(this);
-    // Tell the peer of the room when it is worth a packet: much of the buffer, or the end of a window near zero.
     const known = distance(this.rcvNxt, this.rcvAdv);
     const room = this.receiveBuffer - this.received.length;
     const full = Math.min(this.rcvMss, this.receiveBuffer >> 1);
@@ -308,7 +319,6 @@ export class TcpConnection implements Tcp, Part {
       this.ackNow = true;
       this.host.pend(this);
     }
-    return bytes;
   }
 
   /** The peer may still send data. */

@@ -15,7 +15,6 @@ import { ACK, FIN, PSH, RST, type Segment, SYN, TIMESTAMP_OPTION } from './segme
 import { after, atOrAfter, atOrBefore, before, distance, maxSeq } from './sequence.ts';
 
 const ECONNREFUSED = 111;
-const DELAYED_ACK_US = 40_000;
 export const TIME_WAIT_US = 60_000_000;
 /** Older than this, a remembered timestamp says nothing (RFC 7323 5.5). */
 const TIMESTAMP_VALID_US = 24 * 86_400 * 1e6;
@@ -307,7 +306,10 @@ function text(c: TcpConnection, s: Segment, nowUs: number): Verdict {
     // A retransmission of what was taken already, most likely the FIN.
     if (atOrBefore((end + (fin ? 1 : 0)) | 0, c.rcvNxt)) {
       c.ackNow = true;
-      if (c.state === 'time-wait') c.waitAt = nowUs + TIME_WAIT_US;
+      if (c.state === 'time-wait') {
+        c.waitAt = nowUs + TIME_WAIT_US;
+        c.host.lingers(c);
+      }
     }
     return 'ignore';
   }
@@ -345,7 +347,7 @@ function text(c: TcpConnection, s: Segment, nowUs: number): Verdict {
     return 'ignore';
   }
   if (length > 0) {
-    c.received.push(s.packet, from, from + length);
+    c.received.give(s.packet, from, from + length);
     c.rcvNxt = end;
     const segmentLength = s.end - s.start;
     if (segmentLength > c.rcvMss) c.rcvMss = segmentLength;
@@ -357,7 +359,7 @@ function text(c: TcpConnection, s: Segment, nowUs: number): Verdict {
     const unacknowledged = distance(c.lastAckSent, c.rcvNxt);
     if (unacknowledged >= 2 * c.rcvMss || (unacknowledged > c.rcvMss && (s.flags & PSH) === 0) || c.quickack) {
       c.ackNow = true;
-    } else if (c.delayedAckAt === NEVER) c.delayedAckAt = nowUs + DELAYED_ACK_US;
+    } else if (c.delayedAckAt === NEVER) c.delayedAckAt = nowUs + c.host.delayedAckUs;
     c.host.notify(c.id);
   }
   if (takesFin && c.rcvNxt === end) {

@@ -1,6 +1,6 @@
 /** What a connection sends now (RFC 9293 3.8, RFC 1122 4.2.3): one packet a call, null when there is nothing. */
 
-import { IP_HEADER, ipPacket, PROTOCOL_TCP } from '../ipv4.ts';
+import { IP_HEADER, ipPacket, PROTOCOL_TCP, putIpHeader } from '../ipv4.ts';
 import { put16, put32 } from '../wire.ts';
 import { initialWindow } from './congestion.ts';
 import {
@@ -236,7 +236,8 @@ function build(c: TcpConnection, flags: number, seq: number, length: number, now
   const blocks = c.reassembly.empty && !c.dsackDue ? NO_BLOCKS : sackList(c);
   const options = (c.timestamps ? TIMESTAMP_OPTION : 0) + (blocks.length > 0 ? 4 + 4 * blocks.length : 0);
   const data = IP_HEADER + TCP_HEADER + options;
-  const packet = ipPacket(data + length, PROTOCOL_TCP, c.localAddress, c.remoteAddress);
+  const packet = c.host.allocate(data + length);
+  putIpHeader(packet, PROTOCOL_TCP, c.localAddress, c.remoteAddress);
   putHeader(packet, IP_HEADER, c.localPort, c.remotePort, seq, c.rcvNxt, flags, window(c), TCP_HEADER + options);
   let at = IP_HEADER + TCP_HEADER;
   if (c.timestamps) {

@@ -123,6 +123,7 @@ export function putHeader(
   packet[at + 12] = headerLength << 2;
   packet[at + 13] = flags;
   put16(packet, at + 14, window);
+  put32(packet, at + 16, 0);
 }
 
 /** Writes the checksum of the segment that starts at `at` and fills the packet. */

@@ -130,7 +130,9 @@ function keepAlive(c: TcpConnection, nowUs: number): void {
 export function resync(c: TcpConnection, nowUs: number): void {
   c.host.touch(c);
   c.host.pend(c);
+  // The peer is not to blame for the time that nobody sent and nobody listened.
   c.backoff = 0;
+  c.waitingSince = nowUs;
   switch (c.state) {
     case 'closed':
     case 'listen':
