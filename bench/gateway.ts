@@ -9,7 +9,7 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -101,6 +101,8 @@ function wanted(): { host: string; port: number; guestPort: number }[] {
 
 interface Started {
   readonly ports: Ports;
+  /** The server's processes: the gateway's first. */
+  readonly pids: readonly number[];
   stop(): void;
 }
 
@@ -113,7 +115,7 @@ async function start(kind: string): Promise<Started> {
     const child = fork(import.meta.filename, ['--serve', kind]);
     children.push(child);
     const [ports] = (await once(child, 'message')) as [Ports];
-    return { ports, stop };
+    return { ports, pids: [child.pid!], stop };
   }
   const folder = mkdtempSync(join(tmpdir(), 'tardigrade-bench-'));
   const path = join(folder, 'gateway');
@@ -127,6 +129,7 @@ async function start(kind: string): Promise<Started> {
   await once(guest, 'message');
   return {
     ports: Object.fromEntries(told.publish.map(({ port, guestPort }) => [guestPort, port])),
+    pids: [child.pid!, guest.pid!],
     stop: () => {
       stop();
       rmSync(folder, { recursive: true });
@@ -140,10 +143,26 @@ async function dial(port: number): Promise<Socket> {
   return socket;
 }
 
+/** CPU time of a process's threads, µs (Linux; elsewhere 0). */
+function cpuUs(pid: number): number {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    return (
+      threads.reduce(
+        (sum, id) => sum + Number.parseInt(readFileSync(`/proc/${pid}/task/${id}/schedstat`, 'latin1'), 10),
+        0,
+      ) / 1000
+    );
+  } catch {
+    return 0;
+  }
+}
+
 interface Latency {
   readonly p50Us: number;
   readonly p99Us: number;
   readonly perSecond: number;
+  readonly count: number;
 }
 
 async function requests(port: number, connections: number, total: number): Promise<Latency> {
@@ -180,7 +199,7 @@ async function requests(port: number, connections: number, total: number): Promi
   for (const socket of sockets) socket.end();
   times.sort((a, b) => a - b);
   const at = (share: number): number => Math.round(times[Math.floor(times.length * share)]! * 1000);
-  return { p50Us: at(0.5), p99Us: at(0.99), perSecond: Math.round(times.length / seconds) };
+  return { p50Us: at(0.5), p99Us: at(0.99), perSecond: Math.round(times.length / seconds), count: times.length };
 }
 
 /** MB/s. */
@@ -214,22 +233,25 @@ async function bulk(port: number, kind: 'up' | 'down' | 'echo'): Promise<number>
 }
 
 async function measure(kind: string): Promise<Record<string, unknown>> {
-  const { ports, stop } = await start(kind);
+  const { ports, pids, stop } = await start(kind);
   try {
     const result: Record<string, unknown> = {};
     const shown: string[] = [];
     await requests(ports[ECHO]!, 20, REQUESTS / 2);
     for (const test of values.tests.split(',')) {
+      const before = pids.map(cpuUs);
+      const cpu = (count: number): string =>
+        pids.map((pid, i) => ((cpuUs(pid) - before[i]!) / count).toFixed(1)).join(' + ');
       if (test === 'one' || test === 'fifty') {
         const connections = test === 'one' ? 1 : 50;
         const l = await requests(ports[ECHO]!, connections, test === 'one' ? REQUESTS : REQUESTS * 2);
         result[test] = l;
-        shown.push(`${connections}: ${l.p50Us} / ${l.p99Us} µs, ${l.perSecond}/s`);
+        shown.push(`${connections}: ${l.p50Us} / ${l.p99Us} µs, ${l.perSecond}/s (cpu ${cpu(l.count)} µs)`);
       } else {
         const port = ports[test === 'up' ? SINK : test === 'down' ? SOURCE : ECHO]!;
         const rate = await bulk(port, test as 'up' | 'down' | 'echo');
         result[test] = rate;
-        shown.push(`${test} ${rate} MB/s`);
+        shown.push(`${test} ${rate} MB/s (cpu ${cpu(BULK / 1e6)} µs/MB)`);
       }
     }
     console.log(`${kind.padEnd(11)} ${shown.join('; ')}`);

@@ -25,11 +25,10 @@ export interface ClientStats {
   bytesOut: number;
 }
 
-/** Most bytes handed to the kernel's socket at once. */
-const WRITE_MAX = 256 * 1024;
+/** No more is written to the kernel's socket while so many bytes wait. More than its high-water mark, so `drain` comes. */
+const QUEUED_MAX = 256 * 1024;
 /** The guest is done and the client does not take what is left for it: so long without progress, and it is reset. */
 const LINGER_MS = 60_000;
-const NOTHING = new Uint8Array(0);
 
 export class Client {
   readonly #host: ClientHost;
@@ -42,9 +41,8 @@ export class Client {
   /** The client's FIN has come; it was passed on. */
   #clientEnded = false;
   #clientEndPassed = false;
-  /** The guest's FIN, or its reset, was passed on. */
+  /** The guest's FIN was passed on. */
   #guestEndPassed = false;
-  #resetting = false;
   #lingering = false;
 
   /** `socket` is connected and allows half-open; `tcp` is connecting. */
@@ -86,7 +84,7 @@ export class Client {
 
   #received(chunk: Uint8Array): void {
     this.#host.stats.bytesIn += chunk.length;
-    const taken = this.#tcp.send(chunk);
+    const taken = this.#tcp.send(chunk, true);
     if (taken < chunk.length) {
       this.#rest = chunk.subarray(taken);
       this.#socket.pause();
@@ -97,7 +95,7 @@ export class Client {
   #toGuest(): void {
     const tcp = this.#tcp;
     if (this.#rest !== null) {
-      const taken = tcp.send(this.#rest);
+      const taken = tcp.send(this.#rest, true);
       if (taken < this.#rest.length) {
         this.#rest = this.#rest.subarray(taken);
         return;
@@ -113,31 +111,33 @@ export class Client {
   #toClient(): void {
     const tcp = this.#tcp;
     const socket = this.#socket;
-    while (tcp.readable > 0 && !socket.writableNeedDrain) {
-      const bytes = tcp.recv(WRITE_MAX);
-      this.#host.stats.bytesOut += bytes.length;
-      socket.write(bytes);
+    if (tcp.readable > 0 && socket.writableLength < QUEUED_MAX) this.#write();
+    if (tcp.state === 'closed' && tcp.takeError() !== 0) {
+      // Reset, refused or timed out. What was written before is the client's all the same, as far as its kernel has it.
+      socket.resetAndDestroy();
+      return;
     }
     // Both directions are over for the guest: only what is left for the client keeps this connection.
     if ((tcp.state === 'closed' || tcp.state === 'time-wait') && !this.#lingering) {
       this.#lingering = true;
       socket.setTimeout(LINGER_MS);
     }
-    if (tcp.readable > 0) return;
-    if (tcp.state === 'closed' && tcp.takeError() !== 0) this.#passReset();
-    else if (tcp.endOfStream && !this.#guestEndPassed && !this.#resetting) {
-      this.#guestEndPassed = true;
-      socket.end();
-    }
+    if (!tcp.endOfStream || this.#guestEndPassed) return;
+    this.#guestEndPassed = true;
+    socket.end();
   }
 
-  /** The guest has reset, refused or forgotten the connection. What it sent before is the client's all the same. */
-  #passReset(): void {
-    this.#resetting = true;
+  /** Hands what the guest has sent to the kernel; `drain` follows where it is more than the kernel takes now. */
+  #write(): void {
+    const tcp = this.#tcp;
     const socket = this.#socket;
-    if (socket.writableLength === 0) socket.resetAndDestroy();
-    else if (this.#guestEndPassed) socket.once('finish', () => socket.resetAndDestroy());
-    else socket.write(NOTHING, () => socket.resetAndDestroy());
+    socket.cork();
+    do {
+      const bytes = tcp.recvPiece(QUEUED_MAX);
+      this.#host.stats.bytesOut += bytes.length;
+      socket.write(bytes);
+    } while (tcp.readable > 0 && socket.writableLength < QUEUED_MAX);
+    socket.uncork();
   }
 
   #closed(hadError: boolean): void {

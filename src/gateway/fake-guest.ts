@@ -138,8 +138,13 @@ export class FakeGuest {
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      if (!this.#dead) this.#run();
+      this.runNow();
     });
+  }
+
+  /** Not at the end of this turn of the event loop. */
+  runNow(): void {
+    if (!this.#dead) this.#run();
   }
 
   #run(): void {
@@ -166,7 +171,7 @@ export class FakeGuest {
         this.#timerAt = Number.POSITIVE_INFINITY;
         this.schedule();
       },
-      Math.ceil((at - now) / 1000),
+      Math.max(1, Math.ceil((at - now) / 1000)),
     );
   }
 

@@ -24,9 +24,9 @@ import { FRAME_HELLO, FRAME_PACKETS, type Frame, splitPackets } from '../transpo
 
 export const GATEWAY_PROTOCOL_VERSION = 1;
 /** A sender begins another frame beyond this; each packet is less than 64 KiB. */
-const BATCH_BYTES = 512 * 1024;
+const BATCH_BYTES = 128 * 1024;
 /** The longest frame either side takes. */
-export const LINK_FRAME_MAX = 1024 * 1024;
+export const LINK_FRAME_MAX = 256 * 1024;
 const CLUSTER_BYTES = 16;
 const HELLO_BYTES = 32;
 const ANSWER_BYTES = 16;

@@ -103,23 +103,41 @@ test('late packets of an older view are dropped and its connection ends', async 
 
 test('while there is no primary clients wait; those that give up are forgotten', async () => {
   await start();
-  const [patient, ending, gone] = [
-    harness.client(ECHO),
-    harness.client(ECHO, { allowHalfOpen: true }),
-    harness.client(ECHO),
-  ];
+  const [patient, gone] = [harness.client(ECHO), harness.client(ECHO)];
+  const [ending, silent] = [1, 2].map(() => harness.client(ECHO, { allowHalfOpen: true }));
   const reader = new PatternReader(patient);
-  await Promise.all([once(patient, 'connect'), once(ending, 'connect'), once(gone, 'connect')]);
+  await Promise.all([patient, gone, ending!, silent!].map((client) => once(client, 'connect')));
   patient.write(pattern(0, 500_000));
-  ending.end('last words');
-  await vi.waitFor(() => expect(harness.gateway.connections).toBe(3));
+  ending!.end('last words');
+  silent!.resume().end();
+  await vi.waitFor(() => expect(harness.gateway.connections).toBe(4));
   gone.resetAndDestroy();
-  await vi.waitFor(() => expect(harness.gateway.connections).toBe(2));
+  await vi.waitFor(() => expect(harness.gateway.connections).toBe(3));
   harness.replica(1);
-  const [[words]] = await Promise.all([once(ending, 'data'), reader.until(500_000)]);
+  const [[words]] = await Promise.all([once(ending!, 'data'), once(silent!, 'end'), reader.until(500_000)]);
   expect(String(words)).toBe('last words');
   expect(reader.wrong).toBe(-1);
-  await vi.waitFor(() => expect(harness.replicas[0]!.guest.connections.size).toBeGreaterThan(0));
+});
+
+test('between two primaries nothing is sent and nothing is lost', async () => {
+  await start();
+  const first = harness.replica(1, { save: true });
+  const client = harness.client(ECHO);
+  client.write('a');
+  await once(client, 'data');
+  await vi.waitFor(() => expect([...first.guest.connections.values()][0]!.unacknowledged).toBe(0));
+  const gone = Promise.withResolvers<void>();
+  harness.port.onServed = (served) => served === null && gone.resolve();
+  first.guest.die();
+  first.link.close();
+  await gone.promise;
+  const before = harness.gateway.snapshot();
+  client.write('b');
+  await vi.waitFor(() => expect(harness.gateway.stats.bytesIn).toBe(before.bytesIn + 1));
+  await new Promise(setImmediate);
+  expect(harness.gateway.stats.packetsIn).toBe(before.packetsIn);
+  takeOver(first, 2, 0);
+  expect(String(await once(client, 'data'))).toBe('b');
 });
 
 test('a primary whose connection breaks connects again and goes on', async () => {
