@@ -70,3 +70,15 @@ test('an acknowledgement is delayed as long as the stack was told', () => {
     expect(network.nowUs - start).toBe(200 + (delayedAckUs ?? 40_000));
   }
 });
+
+test('on the virtual wire a fresh connection carries a megabyte in two round trips', () => {
+  const rttUs = 10_000;
+  const network = new Network(makeStack(A, 1, { mtu: 65535 }), makeStack(B, 2, { mtu: 65535 }), 1, {
+    delayUs: rttUs / 2,
+  });
+  const [client, server] = network.connect();
+  const start = network.nowUs;
+  server.send(pattern(0, 1_000_000));
+  expect(network.run(() => client.readable === 1_000_000)).toBe(true);
+  expect(network.nowUs - start).toBeLessThan(2 * rttUs);
+});

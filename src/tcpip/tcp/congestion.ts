@@ -9,7 +9,12 @@ const CUBIC_C = 0.4;
 const CUBIC_BETA = 0.7;
 const CUBIC_ALPHA = (3 * (1 - CUBIC_BETA)) / (1 + CUBIC_BETA);
 
+/** Segments longer than a jumbo frame's exist on a virtual wire only, where nothing is congested. */
+const MSS_MAX_REAL = 9000;
+
+/** RFC 6928, whose bound of 14600 bytes is for real links. */
 export function initialWindow(mss: number): number {
+  if (mss > MSS_MAX_REAL) return 10 * mss;
   return Math.min(10 * mss, Math.max(2 * mss, 14600));
 }
 
