@@ -23,6 +23,7 @@ import {
   EXIT_FAULT,
   EXIT_SYSCALL,
   OFF_BUDGET,
+  OFF_BUDGET_FLOOR,
   OFF_EXIT,
   OFF_EXIT_ADDRESS,
   OFF_EXIT_ERROR,
@@ -142,22 +143,25 @@ export class TranslatingCpu implements VirtualCpu {
     const base = exact ? budget - SLACK : budget;
     state.later = Math.max(0, base - SLICE);
     this.#setBudget(state, base - state.later);
+    state.view.setBigInt64(REGISTER_FILE + OFF_BUDGET_FLOOR, exact ? 0n : -(1n << 63n), true);
     const exit = this.#loop(state, exact ? budget - base : 0);
     this.retired = base - this.#getBudget(state) - state.later;
     return exit;
   }
 
+  /** `tail`: of an exact run, the instructions that are run one by one. */
   #loop(state: SpaceState, tail: number): CpuExit {
+    let mayStop = tail > 0;
     for (;;) {
       let left = this.#getBudget(state);
-      if (left <= 0 && state.later > 0) {
+      while (left <= 0 && state.later > 0) {
         const slice = Math.min(state.later, SLICE);
         state.later -= slice;
         left += slice;
         this.#setBudget(state, left);
-        if (left <= 0) continue;
       }
-      if (left <= -tail) return { kind: 'budget' };
+      if (left <= -tail && mayStop) return { kind: 'budget' };
+      mayStop = tail > 0;
       const single = state.alone || (tail > 0 && left <= 0);
       state.alone = false;
       const high = state.u32[(OFF_RIP >> 2) + 1]!;
@@ -179,8 +183,11 @@ export class TranslatingCpu implements VirtualCpu {
           return this.#fault(state);
         case EXIT_FETCH:
           return this.#fetchFault(state);
+        case EXIT_BUDGET:
+          mayStop = true;
+          continue;
         default:
-          // EXIT_BUDGET, EXIT_RESUME: as the loop's head says.
+          // EXIT_RESUME: as the loop's head says.
           continue;
       }
     }
@@ -504,10 +511,6 @@ export class TranslatingCpu implements VirtualCpu {
           return rip;
         }
       }
-      if (this.#getBudget(state) <= 0) {
-        u32[OFF_EXIT >> 2] = EXIT_BUDGET;
-        return 0;
-      }
       if (state.slots.has(rip)) break;
     }
     u32[OFF_EXIT >> 2] = EXIT_NONE;
@@ -627,10 +630,11 @@ function spansOf(region: Region): number[] {
 
 /** The region's bytes and addresses: two spaces with the same get the same module. */
 function contentKey(space: AddressSpace, entry: number, spans: readonly number[]): string {
-  let key = entry.toString(16);
+  // Joined, not added up: a rope of single characters takes thirty times as much memory.
+  const pieces = [entry.toString(16)];
   for (let i = 0; i < spans.length; i += 2) {
-    key += `:${spans[i]!.toString(16)}=`;
-    for (let at = spans[i]!; at < spans[i + 1]!; at++) key += String.fromCharCode(space.u8[at]!);
+    const start = spans[i]!;
+    pieces.push(`:${start.toString(16)}=`, String.fromCharCode(...space.u8.subarray(start, spans[i + 1]!)));
   }
-  return key;
+  return pieces.join('');
 }

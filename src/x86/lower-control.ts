@@ -55,8 +55,9 @@ export function lowerCall(
     ctx.exitDynamic(EXIT_KIND_RETURN, 0);
     return;
   }
-  // Too deep, or an address that the exit path refuses.
-  code.localGet(ctx.depthParam).i32Const(DEPTH_LIMIT).i32GeU();
+  // The budget is used up; too deep; or an address that the exit path refuses.
+  code.localGet(ctx.budget).i64Const(0).i64LeS();
+  code.localGet(ctx.depthParam).i32Const(DEPTH_LIMIT).i32GeU().i32Or();
   if (target.kind !== 'target') code.localGet(to).i64Const(1).i64Sub().i64Const(0xffff_fffe).i64GtU().i32Or();
   code.if();
   ctx.exitDynamic(EXIT_KIND_RETURN, 0);

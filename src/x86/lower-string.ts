@@ -2,14 +2,15 @@
  * String instructions: movs, stos, lods, scas, cmps, with and without REP. Intel SDM vol. 2, "REP/REPE/REPZ/REPNE/REPNZ".
  *
  * Every iteration counts as one instruction and is an instruction boundary: rcx, rsi and rdi are as of it when a fault or
- * the end of the budget interrupts. Careful code does one iteration and stays at the instruction while rcx is not 0.
+ * the end of the budget interrupts. A run may stop between two iterations (translate.ts). Careful code does one iteration
+ * and stays at the instruction while there are more.
  */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import { KIND_SUB } from './flags.ts';
 import type { Instruction, MemoryOperand } from './instruction.ts';
-import { EXIT_KIND_RETURN, EXIT_KIND_STOP, type Lowering, type LoweringContext } from './lowering.ts';
-import { EXIT_BUDGET, OFF_DF, OFF_EXIT, RAX, RCX, RDI, RSI } from './state.ts';
+import { EXIT_KIND_CHAIN, EXIT_KIND_RETURN, type Lowering, type LoweringContext } from './lowering.ts';
+import { OFF_DF, RAX, RCX, RDI, RSI } from './state.ts';
 
 export const stringLowerings = new Map<string, Lowering>();
 
@@ -75,8 +76,11 @@ function left(ctx: LoweringContext): void {
   ctx.code.localGet(ctx.budget).i64Const(ctx.remaining).i64Add();
 }
 
-/** As many elements as lie in the pages that rsi and rdi are in and in the budget, by one wasm instruction. */
-function bulk(ctx: LoweringContext, insn: Instruction, loop: number): void {
+/**
+ * As many elements as lie in the pages that rsi and rdi are in and in the budget, by one wasm instruction. Leaves an `if`
+ * open where they are done; its `else` is for what is not worth it.
+ */
+function bulk(ctx: LoweringContext, insn: Instruction): void {
   const code = ctx.code;
   const size = insn.size;
   const shift = size === 8 ? 3 : size >> 1;
@@ -92,8 +96,9 @@ function bulk(ctx: LoweringContext, insn: Instruction, loop: number): void {
     code.localGet(n).localGet(t).localGet(n).localGet(t).i64LtU().select().localSet(n);
   };
   code.localGet(ctx.gpr(RCX)).localSet(n);
+  // It may be used up already: a block is not left in its middle.
   left(ctx);
-  code.localSet(t);
+  code.localTee(t).i64Const(0).localGet(t).i64Const(0).i64GtS().select().localSet(t);
   minimum();
   room(RDI);
   code.localSet(t);
@@ -122,8 +127,6 @@ function bulk(ctx: LoweringContext, insn: Instruction, loop: number): void {
   code.localGet(ctx.gpr(RDI, true)).localGet(t).i64Add().localSet(ctx.gpr(RDI));
   code.localGet(ctx.gpr(RCX, true)).localGet(n).i64Sub().localSet(ctx.gpr(RCX));
   code.localGet(ctx.budget).localGet(n).i64Sub().localSet(ctx.budget);
-  code.brTo(loop);
-  code.end();
 }
 
 function lower(ctx: LoweringContext, insn: Instruction): void {
@@ -165,24 +168,29 @@ function lower(ctx: LoweringContext, insn: Instruction): void {
   const remaining = ctx.remaining;
   code.localGet(ctx.budget).i64Const(1).i64Add().localSet(ctx.budget);
   ctx.remaining = remaining - 1;
+  const one = (): void => {
+    element(ctx, insn, step);
+    countDown();
+    code.localGet(ctx.budget).i64Const(1).i64Sub().localSet(ctx.budget);
+  };
   const loop = code.loop();
+  const plain = insn.operands.every((operand) => operand.kind !== 'mem' || operand.segment === 'none');
+  const inBulk = insn.op === 'movs' || (insn.op === 'stos' && insn.size === 1);
+  if (inBulk && plain && insn.addressSize === 8) {
+    bulk(ctx, insn);
+    code.else();
+    one();
+    code.end();
+  } else {
+    one();
+  }
+  stopOnCompare();
   ctx.getReg(RCX, insn.addressSize);
   code.i64Eqz().brIfTo(done);
   // What the block has counted ahead for the instructions behind this one is not used up yet.
   left(ctx);
-  code.i64Const(0).i64LeS().if();
-  code.i32Const(REGISTER_FILE).i32Const(EXIT_BUDGET).i32Store(OFF_EXIT);
-  ctx.exit(EXIT_KIND_STOP, insn.rip, ctx.remaining);
-  code.end();
-  if ((insn.op === 'movs' || (insn.op === 'stos' && insn.size === 1)) && insn.addressSize === 8) {
-    const plain = insn.operands.every((operand) => operand.kind !== 'mem' || operand.segment === 'none');
-    if (plain) bulk(ctx, insn, loop);
-  }
-  element(ctx, insn, step);
-  countDown();
-  code.localGet(ctx.budget).i64Const(1).i64Sub().localSet(ctx.budget);
-  stopOnCompare();
-  code.brTo(loop);
+  code.i64Const(0).i64GtS().brIfTo(loop);
+  ctx.exit(EXIT_KIND_CHAIN, insn.rip, ctx.remaining);
   code.end();
   code.end();
   ctx.remaining = remaining;

@@ -47,11 +47,15 @@ export const FUNC_LOOKUP = 4;
 export const FUNC_FLAGS = 5;
 export const FUNC_MULHU = 6;
 
-/** How the exit block goes on: return `next`, tail-call its region, careful code, return 0. */
+/**
+ * How the exit block goes on: return `next`, tail-call its region, the same where a run may not stop (translate.ts),
+ * careful code, return 0.
+ */
 export const EXIT_KIND_RETURN = 0;
 export const EXIT_KIND_CHAIN = 1;
-export const EXIT_KIND_SLOW = 2;
-export const EXIT_KIND_STOP = 3;
+export const EXIT_KIND_FORWARD = 2;
+export const EXIT_KIND_SLOW = 3;
+export const EXIT_KIND_STOP = 4;
 
 /** log2 of an operand size of 1, 2, 4 or 8. */
 export function log2(size: number): number {

@@ -61,6 +61,8 @@ export const OFF_EXIT = 648; // u32
 export const OFF_EXIT_VECTOR = 652; // u32: an exception vector (#DE 0 … #XM 19)
 export const OFF_EXIT_ADDRESS = 656; // u64: the address a page fault was about
 export const OFF_EXIT_ERROR = 664; // u32: page-fault error code (bit 0 present, 1 write, 4 instruction fetch)
+/** A run that may stop anywhere stops where OFF_BUDGET is not above this: 0 for an exact run, else -2^63. */
+export const OFF_BUDGET_FLOOR = 672; // i64
 export const OFF_SCRATCH = 704; // 256 bytes for helpers
 export const REGISTER_FILE_SIZE = 1024;
 

@@ -1,8 +1,14 @@
 /**
  * A region becomes a WebAssembly function `(depth, rip) → next rip or 0`.
  *
+ * Where a run may stop for its budget is part of what the guest is, not of how it was translated: before the target of a
+ * taken branch that does not go forward, of a call, a return or an indirect jump, and between the iterations of a REP
+ * instruction. So neither the shapes of regions nor what is translated already nor careful code shows in a guest's state.
+ * Only an exact run stops anywhere (it goes on one instruction at a time).
+ *
  * A guest call in the middle of a region must store all registers that the region writes, also those behind the call: they
- * are estimated beforehand (usage.ts), and where the estimate was too low the region is lowered again. Control flow is structured (structure.ts); irreducible graphs get a loop with br_table.
+ * are estimated beforehand (usage.ts), and where the estimate was too low the region is lowered again. Control flow is
+ * structured (structure.ts); irreducible graphs get a loop with br_table.
  */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
@@ -15,6 +21,7 @@ import { stringLowerings } from './lower-string.ts';
 import { x87Lowerings } from './lower-x87.ts';
 import {
   EXIT_KIND_CHAIN,
+  EXIT_KIND_FORWARD,
   EXIT_KIND_SLOW,
   EXIT_KIND_STOP,
   FUNC_LOOKUP,
@@ -29,6 +36,7 @@ import {
   ARITHMETIC_FLAGS,
   EXIT_BUDGET,
   EXIT_SYSCALL,
+  OFF_BUDGET_FLOOR,
   OFF_EXIT,
   OFF_RIP,
   VECTOR_BP,
@@ -152,6 +160,16 @@ class RegionTranslator {
     code.localGet(ctx.exitKind).i32Const(EXIT_KIND_STOP).i32Eq().if();
     code.i32Const(0).return();
     code.end();
+    // Is the budget used up, and may the run stop here?
+    code.localGet(ctx.budget);
+    code.i64Const(0).i32Const(REGISTER_FILE).i64Load(OFF_BUDGET_FLOOR);
+    code.localGet(ctx.exitKind).i32Const(EXIT_KIND_CHAIN).i32LeU().select();
+    code.i64LeS();
+    if (!ctx.careful) code.localGet(ctx.exitKind).i32Const(EXIT_KIND_SLOW).i32Ne().i32And();
+    code.if();
+    code.i32Const(REGISTER_FILE).i32Const(EXIT_BUDGET).i32Store(OFF_EXIT);
+    code.i32Const(0).return();
+    code.end();
     if (!ctx.careful) {
       code.localGet(ctx.exitKind).i32Const(EXIT_KIND_SLOW).i32Eq().if();
       code.localGet(ctx.depthParam).call(FUNC_SLOW).localTee(t).i32Eqz();
@@ -199,12 +217,21 @@ class RegionTranslator {
     this.#tree(merge);
   }
 
-  /** Control goes from `from` to the address: inside the region or out of it. */
-  #goto(from: number, rip: number): void {
-    const to = this.#ctx.careful ? undefined : this.#region.index.get(rip);
+  /** Control goes from `from` to the address, inside the region or out of it; `branch`: by a branch taken. */
+  #goto(from: number, rip: number, branch: boolean): void {
+    const ctx = this.#ctx;
+    const to = ctx.careful ? undefined : this.#region.index.get(rip);
+    const mayStop = branch && rip <= ctx.insn.rip;
     if (to === undefined) {
-      this.#ctx.exit(EXIT_KIND_CHAIN, rip, 0);
-    } else if (this.#dispatch >= 0) {
+      ctx.exit(mayStop ? EXIT_KIND_CHAIN : EXIT_KIND_FORWARD, rip, 0);
+      return;
+    }
+    if (mayStop) {
+      this.#code.localGet(ctx.budget).i64Const(0).i64LeS().if();
+      ctx.exit(EXIT_KIND_CHAIN, rip, 0);
+      this.#code.end();
+    }
+    if (this.#dispatch >= 0) {
       this.#code.i32Const(to).localSet(this.#pc).brTo(this.#dispatch);
     } else if (this.#structure.order[to]! <= this.#structure.order[from]!) {
       this.#code.brTo(this.#backward.get(to)!);
@@ -241,7 +268,6 @@ class RegionTranslator {
     ctx.flagOpKnown = -1;
     ctx.mxcsrChecked = false;
     ctx.ended = false;
-    if (!ctx.careful && (node === 0 || this.#structure.isLoop[node])) this.#budgetCheck(block.start);
     code.localGet(ctx.budget).i64Const(count).i64Sub();
     if (ctx.careful && count > 1) {
       // The function's first argument is the instruction to begin with.
@@ -281,16 +307,7 @@ class RegionTranslator {
         return;
       }
     }
-    if (block.insns.at(-1)!.flow === 'next') this.#goto(node, block.end);
-  }
-
-  #budgetCheck(rip: number): void {
-    const ctx = this.#ctx;
-    const code = this.#code;
-    code.localGet(ctx.budget).i64Const(0).i64LeS().if();
-    code.i32Const(REGISTER_FILE).i32Const(EXIT_BUDGET).i32Store(OFF_EXIT);
-    ctx.exit(EXIT_KIND_STOP, rip, 0);
-    code.end();
+    if (block.insns.at(-1)!.flow === 'next') this.#goto(node, block.end, false);
   }
 
   #instruction(node: number, insn: Instruction): void {
@@ -310,25 +327,23 @@ class RegionTranslator {
         return;
       }
       case 'jump':
-        if (target?.kind === 'target') this.#goto(node, target.address);
+        if (target?.kind === 'target') this.#goto(node, target.address, true);
         return;
       case 'branch': {
         if (target?.kind !== 'target') return;
         if (insn.op === 'jcc') ctx.condition(insn.cc);
         else lowerLoop(ctx, insn);
         code.if();
-        this.#goto(node, target.address);
+        this.#goto(node, target.address, true);
         code.else();
-        this.#goto(node, next);
+        this.#goto(node, next, false);
         code.end();
         return;
       }
       case 'call':
       case 'call-indirect':
         lowerCall(ctx, insn, this.#regionType, this.#direct);
-        if (ctx.careful) return;
-        this.#budgetCheck(next);
-        this.#goto(node, next);
+        if (!ctx.careful) this.#goto(node, next, false);
         return;
       case 'ret':
         lowerReturn(ctx, insn);
