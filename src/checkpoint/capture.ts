@@ -28,13 +28,15 @@ export class Capturer {
   /** The spaces that the last delta (or the state this machine was restored from) knows. */
   #known: Map<number, AddressSpace>;
 
-  readonly #baselines: Baselines;
+  readonly #baselinePages: number;
+  #baselines: Baselines;
   /** What was translated, of the spaces there are: later learners are to translate it ahead too. */
   readonly #entries = new Map<AddressSpace, Set<number>>();
 
   /** The state at construction counts as known: learners begin with a StateTransfer, not with the first delta. */
   constructor(machine: Capturable, baselinePages = BASELINE_PAGES) {
     this.#machine = machine;
+    this.#baselinePages = baselinePages;
     this.#baselines = new Baselines(baselinePages);
     this.#known = new Map(machine.spaces);
   }
@@ -99,6 +101,21 @@ export class Capturer {
   /** In place of `capture` while nobody needs deltas: keeps what is remembered about changes small. */
   skip(): void {
     this.#machine.ledger.forget();
+  }
+
+  /** In place of `capture` where nobody knows the state yet: the next delta begins here. */
+  begin(): void {
+    const { spaces, ledger, cpu } = this.#machine;
+    this.#baselines = new Baselines(this.#baselinePages);
+    for (const space of this.#known.values()) if (spaces.get(space.id) !== space) this.#entries.delete(space);
+    for (const space of spaces.values()) {
+      cpu.unload(space);
+      space.takeMappingRange();
+      space.takeDirty();
+      this.#remember(space, cpu.takeTranslated(space));
+    }
+    this.#known = new Map(spaces);
+    ledger.forget();
   }
 }
 

@@ -64,7 +64,9 @@ export class NodeLvm implements Lvm {
 
   /** Something waits that the guest may take now. */
   get pending(): boolean {
-    return this.#packetAt < this.#packets.length || this.signals.length > 0 || (this.stdin.length > 0 && !this.stdinHeld);
+    return (
+      this.#packetAt < this.#packets.length || this.signals.length > 0 || (this.stdin.length > 0 && !this.stdinHeld)
+    );
   }
 
   /** An IPv4 packet for the guest, which keeps the array. */

@@ -3,9 +3,12 @@
  * anything unexpected says so and stops at once (replication.md): what is not certain to be right must not go on.
  */
 
+import { flushCompileCache } from 'node:module';
 import type { FromReplica, ReplicaOptions, ToReplica } from './protocol.ts';
 import { Replica, type ReplicaDeps } from './replica.ts';
 
+/** When what V8 compiled is written to its cache (NODE_COMPILE_CACHE): a replica seldom ends in good order. */
+const FLUSH_MS = 2000;
 /** So that a replica that was told to go, or that gave up, is not taken for one that was killed. */
 const EXIT_HALTED = 75;
 
@@ -41,6 +44,7 @@ export function runReplica(deps: Pick<ReplicaDeps, 'machines' | 'makeCpu'>): voi
     process.title = `tardigrade replica ${options.self}`;
     const made = new Replica(options, { ...deps, say, end: () => end() });
     made.start().catch(fail);
+    setTimeout(flushCompileCache, FLUSH_MS);
     return made;
   }
 }

@@ -119,15 +119,18 @@ export class Driver {
     assert(service !== null && capturer !== null, 'only a primary captures');
     const epoch = member.nextEpoch;
     service.output.seal(epoch);
-    if (!member.deltaNeeded) {
+    const { deltaNeeded, chunksWanted } = member;
+    if (!deltaNeeded && chunksWanted.length === 0) {
       capturer.skip();
       this.step({ kind: 'captured', epoch, delta: null, chunks: [] }, nowMs);
       return { epoch, bytes: 0, chunkBytes: 0 };
     }
     const host = service.host();
-    const delta = capturer.capture(epoch, host, service.takeBlobs());
+    const blobs = service.takeBlobs();
+    if (!deltaNeeded) capturer.begin();
+    const delta = deltaNeeded ? capturer.capture(epoch, host, blobs) : null;
     let chunkBytes = 0;
-    const chunks = member.chunksWanted.map((learner) => {
+    const chunks = chunksWanted.map((learner) => {
       let transfer = this.#transfers.get(learner) ?? null;
       if (transfer === null) {
         const entries = capturer.entries.bind(capturer);
@@ -139,7 +142,7 @@ export class Driver {
       return { learner, ...chunk };
     });
     this.step({ kind: 'captured', epoch, delta, chunks, hash: this.#hash(epoch, service.machine) }, nowMs);
-    return { epoch, bytes: delta.length, chunkBytes };
+    return { epoch, bytes: delta?.length ?? 0, chunkBytes };
   }
 
   #hash(epoch: number, machine: Capturable): bigint {

@@ -36,6 +36,11 @@ class Cluster {
     for (let next = this.#queue.shift(); next; next = this.#queue.shift()) next();
   }
 
+  /** What is on its way arrives; what that causes is on its way then. */
+  hop(): void {
+    for (let n = this.#queue.length; n > 0; n--) this.#queue.shift()!();
+  }
+
   tick(ms: number): void {
     for (let at = 0; at < ms; at += 50) {
       this.nowMs += 50;
@@ -122,12 +127,51 @@ describe('a member', () => {
     const b = cluster.add('b.1');
     cluster.settle();
     cluster.tick(100);
-    expect([a.deltaNeeded, a.epochWanted, a.chunksWanted]).toEqual([true, true, ['b.1']]);
+    expect([a.deltaNeeded, a.epochWanted, a.chunksWanted]).toEqual([false, true, ['b.1']]);
     cluster.takeLog();
     cluster.capture('a.1', 'two');
     cluster.settle();
     expect(cluster.takeLog()).toEqual(['a.1 release 2', 'b.1 reset', 'b.1 applies 2 chunk', 'a.1 transfer-end b.1']);
     expect([b.role, cluster.cell.value.members]).toEqual(['backup', ['a.1', 'b.1']]);
+  });
+
+  test('a learner joins a primary that never pauses: output waits for it', () => {
+    const cluster = new Cluster();
+    const a = cluster.add('a.1', { bootstrap: true });
+    cluster.settle();
+    cluster.add('b.1');
+    for (let i = 0; i < 3; i++) cluster.hop();
+    for (let i = 0; i < 20 && cluster.cell.value.members.length === 1; i++) {
+      cluster.nowMs += 10;
+      cluster.event('a.1', { kind: 'tick' });
+      // An acknowledgement is always of an epoch before the last.
+      cluster.capture('a.1');
+      cluster.hop();
+    }
+    expect(cluster.cell.value.members).toEqual(['a.1', 'b.1']);
+    cluster.capture('a.1');
+    cluster.settle();
+    expect(a.committed).toBe(a.lastEpoch);
+  });
+
+  test('a learner that is proposed and then falls silent is put out again', () => {
+    const cluster = new Cluster();
+    const a = cluster.add('a.1', { bootstrap: true });
+    cluster.settle();
+    cluster.add('b.1');
+    cluster.settle();
+    cluster.tick(100);
+    cluster.registerDown = true;
+    cluster.capture('a.1');
+    cluster.settle();
+    cluster.silent.add('b.1');
+    cluster.capture('a.1');
+    expect([a.lastEpoch, a.committed]).toEqual([2, 1]);
+    // The register is down: it is proposed, so it counts as a member until that is known (rule 3).
+    cluster.registerDown = false;
+    cluster.tick(3000);
+    expect(cluster.cell.value.members).toEqual(['a.1']);
+    expect(a.committed).toBe(a.lastEpoch);
   });
 
   test('output waits for the backup, and the backup applies what is known to be safe', () => {

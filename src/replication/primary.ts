@@ -17,6 +17,8 @@ interface Learner {
   /** The epoch of the last chunk; null: not sent yet. */
   done: number | null;
   acked: number;
+  /** When it first held a whole state; null: not yet. */
+  wholeMs: number | null;
   /** Chunks not yet acknowledged, by epoch. */
   readonly chunks: Map<number, Chunk>;
 }
@@ -83,8 +85,11 @@ export class Primary {
     return this.#log.last.epoch + 1;
   }
 
+  /** A learner whose transfer begins with the next epoch needs none: its chunks are of the state after it. */
   get deltaNeeded(): boolean {
-    return this.#others().length > 0 || this.#learners.size > 0;
+    if (this.#others().length > 0) return true;
+    for (const { start } of this.#learners.values()) if (start !== null) return true;
+    return false;
   }
 
   get chunksWanted(): MemberId[] {
@@ -146,6 +151,7 @@ export class Primary {
 
   #learned(learner: Learner, epoch: number): void {
     learner.acked = Math.max(learner.acked, epoch);
+    if (learner.done !== null && learner.acked >= learner.done) learner.wholeMs ??= this.#core.nowMs;
     for (const sent of [...learner.chunks.keys()]) if (sent <= learner.acked) learner.chunks.delete(sent);
   }
 
@@ -177,7 +183,7 @@ export class Primary {
   }
 
   #teach(learner: MemberId): void {
-    this.#learners.set(learner, { start: null, done: null, acked: -1, chunks: new Map() });
+    this.#learners.set(learner, { start: null, done: null, acked: -1, wholeMs: null, chunks: new Map() });
     this.#core.emit({ kind: 'transfer-start', learner });
   }
 
@@ -291,13 +297,26 @@ export class Primary {
     return [...all];
   }
 
+  /**
+   * Learners that lack only what is on its way. Output waits for them, for a while: a newcomer must hold everything
+   * released (rule 4), and under load something always has been since its last acknowledgement.
+   */
+  #arriving(): MemberId[] {
+    const { nowMs, options } = this.#core;
+    const arriving: MemberId[] = [];
+    for (const [id, { wholeMs }] of this.#learners) {
+      if (wholeMs !== null && nowMs - wholeMs <= options.slowMs && this.#core.isWell(id)) arriving.push(id);
+    }
+    return arriving;
+  }
+
   #isMember(id: MemberId): boolean {
     return this.view.members.includes(id) || this.proposal?.next.members.includes(id) === true;
   }
 
   #release(): void {
     let safe = this.#log.last.epoch;
-    for (const id of this.#others()) safe = Math.min(safe, this.#acks.get(id) ?? -1);
+    for (const id of [...this.#others(), ...this.#arriving()]) safe = Math.min(safe, this.#acks.get(id) ?? -1);
     if (safe > this.commit && this.view.members.length >= this.#core.options.minMembers) {
       this.commit = safe;
       this.#core.emit({ kind: 'release', epoch: safe });

@@ -1,15 +1,16 @@
-/** What the command line needs of running services (cli/supervisor.ts). */
+/**
+ * What the command line needs of running services (cli/supervisor.ts). What runs one is loaded only for `run`: the others
+ * answer sooner without.
+ */
 
 import { OperatorError } from '../cli/errors.ts';
 import type { RunRequest } from '../cli/run-options.ts';
 import type { Ended, ServiceStatus } from '../cli/supervisor.ts';
 import { CodedFailure } from './coded-failure.ts';
-import { ask, ControlServer, type Command, type Controlled } from './control-socket.ts';
+import { ask, type Command, type Controlled, ControlServer } from './control-socket.ts';
 import { teller } from './events.ts';
 import { takeSignals } from './host-signals.ts';
-import { controlPath, makeRunFolder, removeRunFolder, type RunFolder, runFolders } from './run-folder.ts';
-import { ReplicatedService } from './service.ts';
-import { SoloService } from './solo.ts';
+import { controlPath, makeRunFolder, type RunFolder, removeRunFolder, runFolders } from './run-folder.ts';
 
 const STATUS_MS = 3000;
 const FAILOVER_MS = 15_000;
@@ -31,15 +32,21 @@ export async function run(request: RunRequest): Promise<Ended> {
   }
   const folder = makeRunFolder(request.program);
   try {
-    const tell = teller(request.json);
-    const service: Service =
-      request.replicas === 1
-        ? new SoloService({ request, folder, tell: request.json ? tell : () => {} })
-        : new ReplicatedService({ request, folder, tell });
-    return await supervise(service, folder);
+    return await supervise(await makeService(request, folder), folder);
   } finally {
     removeRunFolder(folder);
   }
+}
+
+async function makeService(request: RunRequest, folder: RunFolder): Promise<Service> {
+  const tell = teller(request.json);
+  if (request.replicas > 1) {
+    const { ReplicatedService } = await import('./service.ts');
+    return new ReplicatedService({ request, folder, tell });
+  }
+  const { SoloService } = await import('./solo.ts');
+  // It is to be like running the program: nothing is said that the program does not say.
+  return new SoloService({ request, folder, tell: request.json ? tell : () => {} });
 }
 
 async function supervise(service: Service, folder: RunFolder): Promise<Ended> {

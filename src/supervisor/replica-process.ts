@@ -3,6 +3,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import type { FromReplica, ReplicaFigures, ReplicaOptions, ToReplica } from '../replica/protocol.ts';
 import type { MemberId, Role } from '../replication/types.ts';
+import { compileCachePath } from './run-folder.ts';
 
 const MODULE = new URL('../replica/main.ts', import.meta.url);
 
@@ -37,7 +38,11 @@ export class ReplicaProcess {
     this.member = options.self;
     this.path = options.path;
     // Nothing but the guest's output may be on stdout; what V8 has to say of its own death belongs on stderr.
-    this.#child = fork(module, [], { serialization: 'advanced', stdio: ['ignore', 2, 2, 'ipc'] });
+    this.#child = fork(module, [], {
+      serialization: 'advanced',
+      stdio: ['ignore', 2, 2, 'ipc'],
+      env: { NODE_COMPILE_CACHE: compileCachePath(), ...process.env },
+    });
     this.#child.on('message', (message: FromReplica) => {
       if (message.kind === 'failed') this.failure = message;
       handlers.message(this, message);

@@ -63,7 +63,7 @@ export function runFolders(root = runRoot()): RunFolder[] {
   } catch {
     return [];
   }
-  const folders = names.map((id) => ({ id, path: join(root, id) }));
+  const folders = names.filter((name) => !name.startsWith('.')).map((id) => ({ id, path: join(root, id) }));
   return folders.filter((folder) => {
     const pid = pidOf(folder);
     // Without the file: one that begins at this moment, or something that is not ours.
@@ -71,6 +71,11 @@ export function runFolders(root = runRoot()): RunFolder[] {
     removeRunFolder(folder);
     return false;
   });
+}
+
+/** V8's code for the replicas' sources, so that a replacement starts in a third of the time. */
+export function compileCachePath(root = runRoot()): string {
+  return join(root, '.compile-cache');
 }
 
 export function controlPath({ path }: RunFolder): string {

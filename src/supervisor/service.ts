@@ -10,8 +10,8 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { RunRequest } from '../cli/run-options.ts';
 import type { Ended, ServiceStatus } from '../cli/supervisor.ts';
-import type { FromReplica, ReplicaOptions } from '../replica/protocol.ts';
 import { RegisterCell } from '../register/register.ts';
+import type { FromReplica, ReplicaOptions } from '../replica/protocol.ts';
 import type { View } from '../replication/types.ts';
 import { CodedFailure } from './coded-failure.ts';
 import type { Controlled } from './control-socket.ts';
@@ -19,8 +19,8 @@ import type { Tell } from './events.ts';
 import { GatewayProcess } from './gateway-process.ts';
 import { ReplicaProcess } from './replica-process.ts';
 import type { RunFolder } from './run-folder.ts';
-import { ServiceStreams } from './streams.ts';
 import { composeStatus, publishedAs } from './status.ts';
+import { ServiceStreams } from './streams.ts';
 
 export interface ServiceOptions {
   readonly request: RunRequest;
@@ -148,7 +148,10 @@ export class ReplicatedService implements Controlled {
     before.send({ kind: 'failover' });
     const changed = (): boolean => this.#serving !== null && this.#serving !== before;
     if (!(await this.#until(changed, FAILOVER_MS))) {
-      throw new CodedFailure({ code: 'TG_NO_BACKUP', message: 'the hand-over was given up; the service goes on as it was' });
+      throw new CodedFailure({
+        code: 'TG_NO_BACKUP',
+        message: 'the hand-over was given up; the service goes on as it was',
+      });
     }
     return this.status();
   }
