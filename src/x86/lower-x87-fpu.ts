@@ -5,11 +5,12 @@
  */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
+import { IE, PRE_COMPUTATION } from './softfloat.ts';
 import { Parts } from './softfloat-core.ts';
-import { PRE_COMPUTATION, signExponentOf, unpack, X87Arithmetic } from './softfloat-x87.ts';
+import { signExponentOf, unpack, X87Arithmetic } from './softfloat-x87.ts';
 import { OFF_FCW, OFF_FIP, OFF_FOP, OFF_FSW, OFF_FTW, OFF_ST } from './state.ts';
 import type { Machine } from './support.ts';
-import { FSW_B, FSW_C1, FSW_ES, FSW_FLAGS, FSW_SF, FSW_TOP, FSW_TOP_SHIFT, IE } from './x87-words.ts';
+import { FSW_B, FSW_C1, FSW_ES, FSW_FLAGS, FSW_SF, FSW_TOP, FSW_TOP_SHIFT } from './x87-words.ts';
 
 const REGISTERS = REGISTER_FILE + OFF_ST;
 

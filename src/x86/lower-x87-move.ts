@@ -8,6 +8,8 @@ import type { MemoryOperand } from './instruction.ts';
 import { begin, callWith, checkedOperand, helper, memory, stackIndex } from './lower-x87-arithmetic.ts';
 import { A, fpu, R } from './lower-x87-fpu.ts';
 import type { Lowering, LoweringContext } from './lowering.ts';
+import { IE, OE, setIndefinite, UE } from './softfloat.ts';
+import { fromDouble, fromSingle, toDouble, toSingle } from './softfloat-binary.ts';
 import {
   DENORMAL,
   INFINITE,
@@ -20,11 +22,11 @@ import {
   UP,
   ZERO,
 } from './softfloat-core.ts';
-import { setIndefinite, signExponentOf } from './softfloat-x87.ts';
-import { fromDecimal, fromDouble, fromSingle, loaded, toDecimal, toDouble, toSingle } from './softfloat-x87-convert.ts';
+import { signExponentOf } from './softfloat-x87.ts';
+import { fromDecimal, loaded, toDecimal } from './softfloat-x87-convert.ts';
 import { OFF_FSW, OFF_FTW, OFF_ST } from './state.ts';
 import { registerHelper } from './support.ts';
-import { FSW_C0, FSW_C1, FSW_C2, FSW_C3, FSW_TOP, FSW_TOP_SHIFT, IE, OE, UE } from './x87-words.ts';
+import { FSW_C0, FSW_C1, FSW_C2, FSW_C3, FSW_TOP, FSW_TOP_SHIFT } from './x87-words.ts';
 
 const TOP_BIT = -0x8000_0000_0000_0000n;
 
@@ -557,7 +559,7 @@ function storeWords(view: DataView, at: number): void {
 storeHelper(
   'fst m32',
   () => {
-    R.low = toSingle(fpu.arithmetic, A);
+    toSingle(fpu.arithmetic, R, A);
   },
   (view, at) => view.setInt32(at, R.low, true),
 );
@@ -583,14 +585,12 @@ for (const bits of [16, 32, 64]) {
   );
 }
 
-/** FBSTP's answer to what is no number of eighteen digits. */
-const DECIMAL_INDEFINITE = [0, 0, 0, 0, 0, 0, 0, 0xc0, 0xff, 0xff];
-let decimal: readonly number[] = DECIMAL_INDEFINITE;
+let decimal: readonly number[] = [];
 
 storeHelper(
   'fbst m80',
   () => {
-    decimal = fpu.arithmetic.toDecimal(R, A) ? toDecimal(R) : DECIMAL_INDEFINITE;
+    decimal = toDecimal(fpu.arithmetic, R, A);
   },
   (view, at) => {
     decimal.forEach((byte, i) => {

@@ -5,7 +5,8 @@
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import { OFF_SSE_A, OFF_SSE_B, OFF_SSE_RESULT, SSE_HELPER_OPS } from './lower-sse-mxcsr.ts';
-import { BINARY32, BINARY64, FloatEnvironment, type Format, PRE_COMPUTATION } from './softfloat-binary.ts';
+import { PRE_COMPUTATION } from './softfloat.ts';
+import { BINARY32, BINARY64, FloatEnvironment, type Format } from './softfloat-binary.ts';
 import { approximateReciprocal, approximateRoot } from './sse-approximate.ts';
 import { OFF_MXCSR, VECTOR_XM } from './state.ts';
 import { type Machine, raise, registerHelper } from './support.ts';
@@ -25,7 +26,7 @@ interface Operation {
 
 function compareMask(e: FloatEnvironment, f: Format, a: bigint, b: bigint, predicate: number): boolean {
   const low = predicate & 3;
-  const order = e.compare(f, a, b, low === 0 || low === 3);
+  const order = e.order(f, a, b, low === 0 || low === 3);
   const holds = low === 0 ? order === 0 : low === 1 ? order === -1 : low === 2 ? order <= 0 : order === 2;
   return holds !== predicate > 3;
 }
@@ -51,15 +52,15 @@ function arithmetic(name: string): Operation | null {
   const ones = (1n << f.width) - 1n;
   switch (match[1]) {
     case 'add':
-      return { ...shape, lane: (e, a, b) => e.add(f, a, b) };
+      return { ...shape, lane: (e, a, b) => e.sum(f, a, b) };
     case 'sub':
-      return { ...shape, lane: (e, a, b) => e.sub(f, a, b) };
+      return { ...shape, lane: (e, a, b) => e.difference(f, a, b) };
     case 'mul':
-      return { ...shape, lane: (e, a, b) => e.mul(f, a, b) };
+      return { ...shape, lane: (e, a, b) => e.product(f, a, b) };
     case 'div':
-      return { ...shape, lane: (e, a, b) => e.div(f, a, b) };
+      return { ...shape, lane: (e, a, b) => e.quotient(f, a, b) };
     case 'sqrt':
-      return { ...shape, lane: (e, _a, b) => e.sqrt(f, b) };
+      return { ...shape, lane: (e, _a, b) => e.root(f, b) };
     case 'min':
       return { ...shape, lane: (e, a, b) => e.extreme(f, a, b, true) };
     case 'max':
@@ -72,7 +73,7 @@ function arithmetic(name: string): Operation | null {
       return { ...shape, lane: (_e, _a, b) => BigInt(approximateRoot(Number(b))) };
     default: {
       const quiet = match[1] === 'ucomi';
-      return { ...shape, to: 8, keep: false, lane: (e, a, b) => orderFlags(e.compare(f, a, b, quiet)) };
+      return { ...shape, to: 8, keep: false, lane: (e, a, b) => orderFlags(e.order(f, a, b, quiet)) };
     }
   }
 }
@@ -95,7 +96,7 @@ function conversion(name: string): Operation | null {
     return { ...shape, lane: (e, _a, b) => e.fromInteger(float(target), BigInt.asIntN(from * 8, b)) };
   }
   if (integer(target) > 0) {
-    return { ...shape, lane: (e, _a, b) => e.toInteger(float(source), b, to * 8, truncate) };
+    return { ...shape, lane: (e, _a, b) => e.integerOf(float(source), b, to * 8, truncate) };
   }
   return { ...shape, lane: (e, _a, b) => e.convert(float(source), float(target), b) };
 }

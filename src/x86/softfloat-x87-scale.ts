@@ -1,9 +1,9 @@
 /** FPREM, FPREM1, FSCALE and FXTRACT: Intel SDM vol. 2. Exact; PC of the control word has no effect. */
 
+import { PE, setInfinity, setZero, ZE } from './softfloat.ts';
+import { fromInteger } from './softfloat-binary.ts';
 import { DENORMAL, highWord, INFINITE, lowWord, NORMAL, normalize, type Parts, toBig, ZERO } from './softfloat-core.ts';
-import { EXPONENT_ADJUST, EXTENDED, setInfinity, setZero, type X87Arithmetic } from './softfloat-x87.ts';
-import { fromInteger } from './softfloat-x87-convert.ts';
-import { PE, ZE } from './x87-words.ts';
+import { EXTENDED, type X87Arithmetic } from './softfloat-x87.ts';
 
 /** What `remainder` returns besides a quotient: the remainder is not complete; there is none. */
 export const PARTIAL = -1;
@@ -95,7 +95,7 @@ export function scale(e: X87Arithmetic, r: Parts, a: Parts, b: Parts): void {
 /** An integer as large as matters. */
 function scaleOf(b: Parts): number {
   if (b.kind === ZERO || b.exponent < 0) return 0;
-  const far = 4 * EXPONENT_ADJUST;
+  const far = 0x2_0000;
   const magnitude = b.exponent > 16 ? far : b.high >>> (31 - b.exponent);
   return b.negative ? -magnitude : magnitude;
 }

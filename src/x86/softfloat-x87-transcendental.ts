@@ -7,9 +7,9 @@
  * the others. A result counts as inexact although it may happen to be exact, as in processors.
  */
 
+import { PE, setInfinity, setZero, UE, ZE } from './softfloat.ts';
 import { bitLength, DENORMAL, highWord, INFINITE, lowWord, NORMAL, type Parts, toBig, ZERO } from './softfloat-core.ts';
-import { EXTENDED, setInfinity, setZero, type X87Arithmetic } from './softfloat-x87.ts';
-import { PE, UE, ZE } from './x87-words.ts';
+import { EXTENDED, type X87Arithmetic } from './softfloat-x87.ts';
 
 const TOP_BIT = 0x8000_0000 | 0;
 

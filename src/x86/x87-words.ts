@@ -2,14 +2,7 @@
 
 import { OFF_FCW, OFF_FSW, OFF_ST } from './state.ts';
 
-/** Exception flags of the status word; their masks are the same bits of the control word. */
-export const IE = 1;
-export const DE = 2;
-export const ZE = 4;
-export const OE = 8;
-export const UE = 16;
-export const PE = 32;
-
+/** The exception flags of softfloat.ts; their masks are the same bits of the control word. */
 export const FSW_FLAGS = 0x3f;
 /** With IE: it was the stack, C1 telling which way. */
 export const FSW_SF = 0x40;

@@ -48,7 +48,9 @@ export function compareResults(c: CpuCase, expected: CpuResult, actual: CpuResul
     // Of an x87 image over a page's end processors touch some byte of the absent page first.
     const image = /^f(n?save|n?stenv|rstor|ldenv|xsave|xrstor)/.test(faulted?.op ?? '');
     const place = (r: CpuResult) => (image ? r.address & ~0xfffn : r.address);
-    if (!two) check('address', place(expected), place(actual));
+    // Of MASKMOVDQU Intel's processors touch the upper eight bytes first, AMD's the lower.
+    const halves = faulted?.op === 'maskmovdqu';
+    if (!two && !halves) check('address', place(expected), place(actual));
     check('error', expected.error & 0x16, actual.error & 0x16);
   }
   // The sticky flags are kept except with the default MXCSR.
@@ -91,6 +93,7 @@ export const APPROXIMATE: ReadonlySet<string> = new Set(
 
 /** F2XM1 and FYL2XP1 with an argument for which the SDM leaves the result undefined. */
 function isBeyond(c: CpuCase): boolean {
+  if (c.forms.length !== 1) return false;
   const { op } = FORMS[c.forms[0]!]!;
   if (op !== 'f2xm1' && op !== 'fyl2xp1') return false;
   const view = new DataView(c.fx.buffer, c.fx.byteOffset);

@@ -6,7 +6,7 @@
 
 import { decode, isDecodeError } from '../../src/x86/decode.ts';
 import type { Instruction } from '../../src/x86/instruction.ts';
-import { ARITHMETIC_FLAGS, DF } from '../../src/x86/state.ts';
+import { ARITHMETIC_FLAGS, DF, OF } from '../../src/x86/state.ts';
 import type { Form } from '../../src/x86/table.ts';
 import { CODE, CODE_SIZE, type CpuCase, GS_BASE, WINDOW, WINDOW_SIZE } from './case.ts';
 import { APPROXIMATE } from './compare.ts';
@@ -199,9 +199,9 @@ export class Generator {
       if (!pointers.includes(r)) pointers.push(r);
     }
     const [base, base2, index] = pointers as [number, number, number];
-    this.#excluded = random.oneIn(2) ? LEAVE_C1 : READ_C1;
-    const length = random.oneIn(2) ? 1 : 1 + random.below(this.#options.maxLength);
     const form = random.pick(this.#options.forms);
+    this.#excluded = random.oneIn(2) ? LEAVE_C1 : READ_C1;
+    const length = random.oneIn(2) || !this.#inSequence(form) ? 1 : 1 + random.below(this.#options.maxLength);
     const near = random.oneIn(8) ? WINDOW + WINDOW_SIZE - random.below(20) : WINDOW + 300 + random.below(600);
     gpr[base] = BigInt(near);
     gpr[base2] = BigInt(WINDOW + 200 + random.below(600)) & (random.oneIn(2) ? ~15n : ~0n);
@@ -246,13 +246,15 @@ export class Generator {
     return { ...state, ...this.#sequence(form, gpr, window, [base, base2, index], length) };
   }
 
+  /** Whether the form may stand among others. */
+  #inSequence({ op }: Form): boolean {
+    if (this.#excluded.has(op) || APPROXIMATE.has(op) || SHOW_POINTERS.has(op)) return false;
+    return this.#images || !IMAGE.test(op);
+  }
+
   /** An instruction of the form, with its bytes, or null where none was found that may stand here. */
   #draft(form: Form, pointers: readonly number[], offset: number, undefinedFlags: number, alone: boolean) {
-    if (!alone) {
-      const { op } = form;
-      if (this.#excluded.has(op) || APPROXIMATE.has(op) || SHOW_POINTERS.has(op) || (IMAGE.test(op) && !this.#images))
-        return null;
-    }
+    if (!alone && !this.#inSequence(form)) return null;
     for (let attempt = 0; attempt < 20; attempt++) {
       const draft = this.#encode(form, pointers as [number, number, number]);
       const bytes = Uint8Array.from([...draft, 0x0f, 0x0b]);
@@ -318,8 +320,9 @@ export class Generator {
         boundaries.push([code.length, 0]);
         code.push(...made.draft);
         forms.push(form.id);
-        if (made.decoded.flagsUndefined !== 0) {
-          boundaries.push([code.length, made.decoded.flagsUndefined]);
+        const flags = this.#undefinedAfter(made.decoded, 0);
+        if (flags !== 0) {
+          boundaries.push([code.length, flags]);
           code.push(0x48, 0x39, 0xc8);
         }
       }
@@ -381,7 +384,10 @@ export class Generator {
   #encode(form: Form, pointers: readonly [number, number, number]): number[] {
     const random = this.#random;
     const bytes: number[] = [];
-    const sized = form.operands.some((o) => 'vzypsPSchim'.includes(o.type)) || ['cbw', 'cwd'].includes(form.op);
+    // AMD's processors give a near branch with an operand-size prefix a 16-bit target, Intel's ignore the prefix.
+    const branch = form.operands.some((o) => o.at === 'J');
+    const sized =
+      !branch && (form.operands.some((o) => 'vzypsPSchim'.includes(o.type)) || ['cbw', 'cwd'].includes(form.op));
     const stack = form.stackSize || form.operands.some((o) => o.type === 'p');
     const width = sized ? random.below(3) : 0;
     let rex = 0;
@@ -411,7 +417,8 @@ export class Generator {
         for (const prefix of made.prefixes) bytes.unshift(prefix);
       }
     } else if (random.oneIn(8)) {
-      rex |= 0x40 | random.below(2);
+      // With REX.B PAUSE is XCHG R8, RAX to AMD's processors.
+      rex |= 0x40 | (form.op === 'pause' ? 0 : random.below(2));
     }
     // A byte register above 3 without REX is AH … BH.
     if (random.oneIn(3)) rex |= rex === 0 ? random.pick([0, 0x40]) : 0x40;
@@ -511,7 +518,10 @@ export class Generator {
   }
 
   #undefinedAfter(i: Instruction, before: number): number {
-    return (before & ~i.flagsWritten) | i.flagsUndefined;
+    const count = i.operands[1];
+    // By a multiple of 9 or 17 bits: AMD's processors change OF, which is undefined, Intel's nothing.
+    const around = /^rc[lr]$/.test(i.op) && i.size <= 2 && count?.kind === 'imm' && (count.value & 31n) > 1n;
+    return (before & ~i.flagsWritten) | i.flagsUndefined | (around ? OF : 0);
   }
 
   /** Makes the last instruction's indirect branch, return or popf find something sensible. */
