@@ -5,15 +5,15 @@
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Instruction, MemoryOperand, Operand } from './instruction.ts';
-import { checkPending } from './lower-sse-common.ts';
+import { begin, callWith, checkedOperand, helper, stackIndex } from './lower-x87-common.ts';
 import { A, B, type Fpu, fpu, R } from './lower-x87-fpu.ts';
-import type { Lowering, LoweringContext } from './lowering.ts';
+import type { Lowering } from './lowering.ts';
 import { setIndefinite, setZero } from './softfloat.ts';
 import { fromDouble, fromInteger, fromSingle } from './softfloat-binary.ts';
 import type { Parts } from './softfloat-core.ts';
 import type { X87Arithmetic } from './softfloat-x87.ts';
 import { extract, NO_QUOTIENT, PARTIAL, remainder, scale } from './softfloat-x87-scale.ts';
-import { CF, FLAGS_BITS, OFF_FDP, OFF_FIP, OFF_FLAG_OP, OFF_FLAG_RESULT, PF, ZF } from './state.ts';
+import { CF, FLAGS_BITS, OFF_FLAG_OP, OFF_FLAG_RESULT, PF, ZF } from './state.ts';
 import { registerHelper } from './support.ts';
 import { FSW_C0, FSW_C2, FSW_C3 } from './x87-words.ts';
 
@@ -40,45 +40,6 @@ const MEMORY: Record<string, (view: DataView, address: number) => Parts> = {
 /** The format of an instruction's memory operand. */
 function formatOf(insn: Instruction, operand: MemoryOperand): string {
   return `${insn.op.startsWith('fi') ? 'i' : 'm'}${operand.size * 8}`;
-}
-
-/** The memory operand of an instruction that has only that. */
-export function memory(insn: Instruction): MemoryOperand {
-  const operand = insn.operands[0];
-  if (operand?.kind !== 'mem') throw new Error('operand');
-  return operand;
-}
-
-/** Every instruction but those of control: reports a pending exception. */
-export function begin(ctx: LoweringContext): void {
-  checkPending(ctx);
-  ctx.code.i32Const(REGISTER_FILE).i64Const(BigInt(ctx.insn.rip)).i64Store(OFF_FIP);
-}
-
-/**
- * `ctx.checked`, and the data pointer: the operand's address in its segment (SDM vol. 1, 8.1.8). FIP and FDP are set by
- * all instructions, FOP only where an exception is not masked.
- */
-export function checkedOperand(ctx: LoweringContext, operand: MemoryOperand, write: boolean): number {
-  const code = ctx.code;
-  const address = ctx.checked(operand, operand.size, write);
-  code.i32Const(REGISTER_FILE);
-  if (operand.segment === 'none') code.localGet(address).i64ExtendI32U();
-  else ctx.address(operand, false);
-  code.i64Store(OFF_FDP);
-  return address;
-}
-
-/** Calls a helper with a constant. */
-export function callWith(ctx: LoweringContext, helper: string, value: number): void {
-  const arg = ctx.temp('i32');
-  ctx.code.i32Const(value).localSet(arg);
-  ctx.callHelper(helper, arg);
-}
-
-export function stackIndex(operand: Operand): number {
-  if (operand.kind !== 'reg' || operand.file !== 'st') throw new Error('operand');
-  return operand.index;
 }
 
 // --- arithmetic ---
@@ -227,14 +188,6 @@ export function unary(map: Map<string, Lowering>, op: string, run: Unary, cleare
     return fpu.leave();
   });
   map.set(op, helper(`x87 ${op}`));
-}
-
-/** An instruction that is its helper. */
-export function helper(name: string): Lowering {
-  return (ctx) => {
-    begin(ctx);
-    ctx.callHelper(name);
-  };
 }
 
 // --- ST(0) with ST(1), and results in both ---

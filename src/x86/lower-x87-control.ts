@@ -6,7 +6,7 @@
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import { FXSAVE_SIZE, MXCSR_MASK, mxcsrOf, restoreImage, saveImage } from './fxsave.ts';
 import { checkPending } from './lower-sse-common.ts';
-import { begin, memory } from './lower-x87-arithmetic.ts';
+import { begin, memory } from './lower-x87-common.ts';
 import type { Lowering, LoweringContext } from './lowering.ts';
 import {
   CONTEXT_SIZE,
