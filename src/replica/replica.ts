@@ -34,9 +34,9 @@ export interface ReplicaDeps {
 }
 
 const HEARTBEAT_MS = 100;
-/** A slice of translating ahead, and the pause after it. */
+/** A slice of translating ahead; the pause after it is so many times as long. */
 const WARM_SLICE_MS = 2;
-const WARM_PAUSE_MS = 4;
+const WARM_PAUSE_FACTOR = 3;
 
 /** An OutputCommit stands above: no output comes so far down. */
 const never = (): never => assert(false, 'output leaves by way of the output commit') as never;
@@ -230,13 +230,14 @@ export class Replica {
   }
 
   #warm(): void {
-    if (this.#serving === null) {
-      const endMs = performance.now() + WARM_SLICE_MS;
-      const more = this.#warmer.work(this.#driver.shadow, () => performance.now() >= endMs);
-      setTimeout(() => this.#warm(), more ? WARM_PAUSE_MS : HEARTBEAT_MS).unref();
-    } else {
-      setTimeout(() => this.#warm(), HEARTBEAT_MS).unref();
+    let pauseMs = HEARTBEAT_MS;
+    // A learner has enough to do with becoming a backup.
+    if (this.#driver.member.role === 'backup') {
+      const startMs = performance.now();
+      const more = this.#warmer.work(this.#driver.shadow, () => performance.now() - startMs >= WARM_SLICE_MS);
+      if (more) pauseMs = (performance.now() - startMs) * WARM_PAUSE_FACTOR;
     }
+    setTimeout(() => this.#warm(), pauseMs).unref();
   }
 
   #figures(): ReplicaFigures {

@@ -1,23 +1,26 @@
-/** How many guest instructions make a slice of about a millisecond on this host, with the code that runs now. */
+/**
+ * How many guest instructions make a slice of about a millisecond on this host, with the code that runs now. Code that is
+ * new must be translated, which takes a thousand times as long as running it once: so the budget falls at once and grows
+ * step by step.
+ */
 
 const TARGET_MS = 1;
-const BUDGET_MIN = 10_000;
+const BUDGET_MIN = 2000;
 const BUDGET_MAX = 20_000_000;
-/** A slice shorter than this says little: the guest went to sleep. */
+/** A shorter time says little. */
 const MEASURED_MS = 0.1;
 
 export class SliceBudget {
-  #budget = 200_000;
+  #budget = BUDGET_MIN;
 
   get next(): number {
     return this.#budget;
   }
 
-  /** What a slice was. New code is slow (it is being translated), so one slice changes the budget by a factor of two only. */
+  /** What a slice was. */
   ran(instructions: number, ms: number): void {
-    if (ms < MEASURED_MS) return;
-    const fitting = (instructions / ms) * TARGET_MS;
-    const next = Math.max(this.#budget / 2, Math.min(this.#budget * 2, fitting));
-    this.#budget = Math.round(Math.max(BUDGET_MIN, Math.min(BUDGET_MAX, next)));
+    if (ms < TARGET_MS && instructions < this.#budget / 2) return;
+    const fitting = Math.min(this.#budget * 2, (instructions / Math.max(ms, MEASURED_MS)) * TARGET_MS);
+    this.#budget = Math.round(Math.max(BUDGET_MIN, Math.min(BUDGET_MAX, fitting)));
   }
 }

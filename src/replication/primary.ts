@@ -17,8 +17,6 @@ interface Learner {
   /** The epoch of the last chunk; null: not sent yet. */
   done: number | null;
   acked: number;
-  /** When it first held a whole state; null: not yet. */
-  wholeMs: number | null;
   /** Chunks not yet acknowledged, by epoch. */
   readonly chunks: Map<number, Chunk>;
 }
@@ -151,7 +149,6 @@ export class Primary {
 
   #learned(learner: Learner, epoch: number): void {
     learner.acked = Math.max(learner.acked, epoch);
-    if (learner.done !== null && learner.acked >= learner.done) learner.wholeMs ??= this.#core.nowMs;
     for (const sent of [...learner.chunks.keys()]) if (sent <= learner.acked) learner.chunks.delete(sent);
   }
 
@@ -183,7 +180,7 @@ export class Primary {
   }
 
   #teach(learner: MemberId): void {
-    this.#learners.set(learner, { start: null, done: null, acked: -1, wholeMs: null, chunks: new Map() });
+    this.#learners.set(learner, { start: null, done: null, acked: -1, chunks: new Map() });
     this.#core.emit({ kind: 'transfer-start', learner });
   }
 
@@ -297,17 +294,20 @@ export class Primary {
     return [...all];
   }
 
-  /**
-   * Learners that lack only what is on its way. Output waits for them, for a while: a newcomer must hold everything
-   * released (rule 4), and under load something always has been since its last acknowledgement.
-   */
+  /** Learners that lack only what is on its way. */
   #arriving(): MemberId[] {
-    const { nowMs, options } = this.#core;
     const arriving: MemberId[] = [];
-    for (const [id, { wholeMs }] of this.#learners) {
-      if (wholeMs !== null && nowMs - wholeMs <= options.slowMs && this.#core.isWell(id)) arriving.push(id);
-    }
+    for (const [id, { done, acked }] of this.#learners) if (done !== null && acked >= done) arriving.push(id);
     return arriving;
+  }
+
+  /**
+   * Those whose acknowledgement output waits for: all of `#others`, and arriving learners while they keep up. A newcomer
+   * must hold everything released (rule 4), and under load something always has been since its last acknowledgement.
+   */
+  #awaited(): MemberId[] {
+    const others = this.#others();
+    return [...others, ...this.#arriving().filter((id) => !others.includes(id) && !this.#isBad(id))];
   }
 
   #isMember(id: MemberId): boolean {
@@ -316,7 +316,7 @@ export class Primary {
 
   #release(): void {
     let safe = this.#log.last.epoch;
-    for (const id of [...this.#others(), ...this.#arriving()]) safe = Math.min(safe, this.#acks.get(id) ?? -1);
+    for (const id of this.#awaited()) safe = Math.min(safe, this.#acks.get(id) ?? -1);
     if (safe > this.commit && this.view.members.length >= this.#core.options.minMembers) {
       this.commit = safe;
       this.#core.emit({ kind: 'release', epoch: safe });
@@ -331,7 +331,7 @@ export class Primary {
   /** Who owes acknowledgements, and which learner is hopelessly behind. */
   #watch(): void {
     const { nowMs, options } = this.#core;
-    for (const id of this.#others()) {
+    for (const id of [...this.#others(), ...this.#arriving()]) {
       if ((this.#acks.get(id) ?? -1) >= this.#log.last.epoch) this.#owing.delete(id);
       else if (!this.#owing.has(id)) this.#owing.set(id, nowMs);
     }
