@@ -67,36 +67,41 @@ function squared(significand: bigint, exponent: number): bigint {
 
 // --- series ---
 
-/** 1 - z ÷ (2·3) + z² ÷ (2·3·4·5) …: sin x ÷ x, of z = x². With `first` 1: 1 - z ÷ (1·2) + … = cos x. */
-function trigonometricSeries(z: bigint, first: 1 | 2): bigint {
+/** Σ (±1)^k z^k ÷ (d1 × d2 × … dk), z ≥ 0; `alternate`: the signs alternate. */
+function powerSeries(z: bigint, alternate: boolean, divisor: (k: number) => number): bigint {
   let sum = ONE;
   let term = ONE;
-  for (let n = first; term !== 0n; n += 2) {
-    term = -((term * z) >> SHIFT) / BigInt(n * (n + 1));
-    sum += term;
+  for (let k = 1; ; k++) {
+    term = ((term * z) >> SHIFT) / BigInt(divisor(k));
+    if (term === 0n) return sum;
+    sum += alternate && (k & 1) === 1 ? -term : term;
   }
-  return sum;
 }
 
-/** 1 + z ÷ 3 + z² ÷ 5 …: artanh x ÷ x, of z = x²; of z = -x², arctan x ÷ x. */
-function inverseSeries(z: bigint): bigint {
+/** sin x ÷ x, of z = x². */
+function sineSeries(z: bigint): bigint {
+  return powerSeries(z, true, (k) => 2 * k * (2 * k + 1));
+}
+
+/** cos x, of z = x². */
+function cosineSeries(z: bigint): bigint {
+  return powerSeries(z, true, (k) => (2 * k - 1) * 2 * k);
+}
+
+/** (e^x - 1) ÷ x, of |x|. */
+function exponentialSeries(x: bigint, negative: boolean): bigint {
+  return powerSeries(x, negative, (k) => k + 1);
+}
+
+/** artanh x ÷ x = 1 + z ÷ 3 + z² ÷ 5 …, of z = x²; with alternating signs arctan x ÷ x. */
+function inverseSeries(z: bigint, alternate: boolean): bigint {
   let sum = ONE;
   let power = ONE;
-  for (let n = 3n; ; n += 2n) {
-    power = (power * z) / ONE;
+  for (let k = 1; ; k++) {
+    power = (power * z) >> SHIFT;
     if (power === 0n) return sum;
-    sum += power / n;
-  }
-}
-
-/** 1 + y ÷ 2 + y² ÷ (2·3) …: (e^y - 1) ÷ y. */
-function exponentialSeries(y: bigint): bigint {
-  let sum = ONE;
-  let term = ONE;
-  for (let n = 2n; ; n++) {
-    term = (term * y) / ONE / n;
-    if (term === 0n) return sum;
-    sum += term;
+    const term = power / BigInt(2 * k + 1);
+    sum += alternate && (k & 1) === 1 ? -term : term;
   }
 }
 
@@ -133,12 +138,12 @@ function reduce(x: Parts): Reduced {
 }
 
 function sineOf({ negative, significand, exponent }: Real): Real {
-  const series = belowOne(trigonometricSeries(squared(significand, exponent), 2));
+  const series = belowOne(sineSeries(squared(significand, exponent)));
   return { negative, significand: significand * series, exponent: exponent - BITS };
 }
 
 function cosineOf({ significand, exponent }: Real): Real {
-  return fixed(belowOne(trigonometricSeries(squared(significand, exponent), 1)));
+  return fixed(belowOne(cosineSeries(squared(significand, exponent))));
 }
 
 function negated(x: Real): Real {
@@ -249,12 +254,12 @@ function arctangentOf(p: bigint, q: bigint, exponent: number): Real {
       { negative: false, significand: p, exponent },
       { negative: false, significand: q, exponent: 0 },
     );
-    const series = belowOne(inverseSeries(-squared(ratio.significand, ratio.exponent)));
+    const series = belowOne(inverseSeries(squared(ratio.significand, ratio.exponent), true));
     return { negative: false, significand: ratio.significand * series, exponent: ratio.exponent - BITS };
   }
   const left = ((16n * n - BigInt(j) * d) << SHIFT) / (16n * d + BigInt(j) * n);
-  const series = inverseSeries(-((left * left) >> SHIFT));
-  return fixed(arctangentOfSixteenths(j) + (left * series) / ONE);
+  const series = inverseSeries((left * left) >> SHIFT, true);
+  return fixed(arctangentOfSixteenths(j) + ((left * series) >> SHIFT));
 }
 
 /** r = the angle of the point (x, y). */
@@ -309,7 +314,7 @@ export function powerOfTwo(e: X87Arithmetic, r: Parts, x: Parts): void {
   }
   const significand = significandOf(x);
   const y = (toFixed(significand, x.exponent - 63) * LN2) >> SHIFT;
-  const series = exponentialSeries(x.negative ? -y : y);
+  const series = exponentialSeries(y, x.negative);
   put(e, r, { negative: x.negative, significand: significand * LN2 * series, exponent: x.exponent - 63 - 2 * BITS });
 }
 
@@ -322,7 +327,7 @@ function logarithmNear1(n: bigint, d: bigint): Real {
     { negative: n < 0n, significand: n < 0n ? -n : n, exponent: 0 },
     { negative: false, significand: 2n * d + n, exponent: 0 },
   );
-  const series = inverseSeries(squared(half.significand, half.exponent));
+  const series = inverseSeries(squared(half.significand, half.exponent), false);
   return {
     negative: half.negative,
     significand: half.significand * series * LOG2E,
