@@ -53,23 +53,25 @@ export class ByteWriter {
     this.byte(v & 0x7f);
   }
 
-  /** Signed LEB128 of a 64-bit integer (unsigned bigints are taken modulo 2^64; numbers must be safe integers). */
+  /** Signed LEB128 of a 64-bit integer (unsigned ones are taken modulo 2^64). */
   s64(value: bigint | number): void {
     if (typeof value === 'number') {
       if (value === (value | 0)) {
         this.s32(value);
         return;
       }
-      let v = value;
-      while (v < -64 || v > 63) {
-        const low = ((v % 128) + 128) % 128;
-        this.byte(low | 0x80);
-        v = (v - low) / 128;
+      if (Number.isSafeInteger(value)) {
+        let v = value;
+        while (v < -64 || v > 63) {
+          const low = ((v % 128) + 128) % 128;
+          this.byte(low | 0x80);
+          v = (v - low) / 128;
+        }
+        this.byte(((v % 128) + 128) % 128);
+        return;
       }
-      this.byte(((v % 128) + 128) % 128);
-      return;
     }
-    let v = BigInt.asIntN(64, value);
+    let v = BigInt.asIntN(64, BigInt(value));
     if (v >= -0x8000_0000n && v <= 0x7fff_ffffn) {
       this.s32(Number(v));
       return;

@@ -8,16 +8,18 @@
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Instruction } from './instruction.ts';
-import { EXIT_KIND_CHAIN, EXIT_KIND_RETURN, FUNC_LOOKUP, type LoweringContext } from './lowering.ts';
-import { OFF_DF, OFF_EXIT, OFF_RFLAGS_OTHER, RCX, RSP } from './state.ts';
+import {
+  EXIT_KIND_CALL,
+  EXIT_KIND_CHAIN,
+  EXIT_KIND_RETURN,
+  FUNC_LOOKUP,
+  type LoweringContext,
+  REGION_TYPE,
+} from './lowering.ts';
+import { EXIT_CALLED, EXIT_RETURNED, OFF_DF, OFF_EXIT, OFF_RFLAGS_OTHER, RCX, RSP } from './state.ts';
 
 /** Nested guest calls on the wasm stack; deeper ones unwind to the dispatcher. */
 export const DEPTH_LIMIT = 200;
-
-/** What careful code leaves in OFF_EXIT: it called (the return address is pushed), it returned, neither. */
-export const EXIT_NONE = 0;
-export const EXIT_CALLED = 18;
-export const EXIT_RETURNED = 19;
 
 /** Checks that `size` bytes can be pushed and returns the address's local; rsp is not changed. */
 export function pushSlot(ctx: LoweringContext, size: number): number {
@@ -31,28 +33,24 @@ export function moveStack(ctx: LoweringContext, delta: number): void {
   ctx.code.localGet(rsp).i64Const(delta).i64Add().localSet(rsp);
 }
 
-export function lowerCall(
-  ctx: LoweringContext,
-  insn: Instruction,
-  regionType: number,
-  direct: ReadonlyMap<number, number>,
-): void {
+/** `direct`: the regions of the same module, which are called without a look-up. */
+export function lowerCall(ctx: LoweringContext, insn: Instruction, direct: ReadonlySet<number>): void {
   const code = ctx.code;
   const target = insn.operands[0]!;
   const back = insn.rip + insn.length;
   if (target.kind === 'target') {
-    code.i64Const(BigInt(target.address));
+    code.i64Const(target.address);
   } else {
     ctx.getOperand(target, 8);
   }
   const to = ctx.toTemp('i64');
   const slot = pushSlot(ctx, 8);
-  code.localGet(slot).i64Const(BigInt(back)).i64Store();
+  code.localGet(slot).i64Const(back).i64Store();
   moveStack(ctx, -8);
   code.localGet(to).localSet(ctx.next);
   if (ctx.careful) {
     storeField(ctx, OFF_EXIT, EXIT_CALLED);
-    ctx.exitDynamic(EXIT_KIND_RETURN, 0);
+    ctx.exitDynamic(EXIT_KIND_CALL, 0);
     return;
   }
   // The budget is used up; too deep; or an address that the exit path refuses.
@@ -60,15 +58,14 @@ export function lowerCall(
   code.localGet(ctx.depthParam).i32Const(DEPTH_LIMIT).i32GeU().i32Or();
   if (target.kind !== 'target') code.localGet(to).i64Const(1).i64Sub().i64Const(0xffff_fffe).i64GtU().i32Or();
   code.if();
-  ctx.exitDynamic(EXIT_KIND_RETURN, 0);
+  ctx.exitDynamic(EXIT_KIND_CALL, 0);
   code.end();
   ctx.writeBack();
   const rip = ctx.temp('i32');
   code.localGet(ctx.depthParam).i32Const(1).i32Add();
   code.localGet(to).i32WrapI64().localTee(rip);
-  const func = target.kind === 'target' ? direct.get(target.address) : undefined;
-  if (func === undefined) code.localGet(rip).call(FUNC_LOOKUP).callIndirect(regionType);
-  else code.call(func);
+  if (target.kind === 'target' && direct.has(target.address)) code.callLater(target.address);
+  else code.localGet(rip).call(FUNC_LOOKUP).callIndirect(REGION_TYPE);
   code.localTee(rip).i32Const(back).i32Ne().if();
   code.localGet(rip).return();
   code.end();

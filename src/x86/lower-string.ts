@@ -9,7 +9,7 @@
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import { KIND_SUB } from './flags.ts';
 import type { Instruction, MemoryOperand } from './instruction.ts';
-import { EXIT_KIND_CHAIN, EXIT_KIND_RETURN, type Lowering, type LoweringContext } from './lowering.ts';
+import { EXIT_KIND_CHAIN, type Lowering, type LoweringContext } from './lowering.ts';
 import { OFF_DF, RAX, RCX, RDI, RSI } from './state.ts';
 
 export const stringLowerings = new Map<string, Lowering>();
@@ -159,7 +159,7 @@ function lower(ctx: LoweringContext, insn: Instruction): void {
     stopOnCompare();
     ctx.getReg(RCX, insn.addressSize);
     code.i64Eqz().brIfTo(done);
-    ctx.exit(EXIT_KIND_RETURN, insn.rip, ctx.remaining - 1);
+    ctx.exit(EXIT_KIND_CHAIN, insn.rip, ctx.remaining - 1);
     code.end();
     ctx.flagOpKnown = -1;
     return;

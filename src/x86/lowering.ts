@@ -30,6 +30,7 @@ import {
   OFF_FS_BASE,
   OFF_GPR,
   OFF_GS_BASE,
+  OFF_RIP,
   OFF_XMM,
   VECTOR_GP,
 } from './state.ts';
@@ -38,7 +39,10 @@ import { noUsage, type Usage } from './usage.ts';
 
 export type Lowering = (ctx: LoweringContext, insn: Instruction) => void;
 
-/** Function indices of a module: imports, then helpers that every module defines. See module.ts. */
+/** A region's function: (depth, rip) → next rip or 0. The type of every function of translated code. */
+export const REGION_TYPE = 0;
+
+/** Function indices of a module: imports, the last three of them from the space's helpers, then regions. See module.ts. */
 export const FUNC_SLOW = 0;
 export const FUNC_RESOLVE = 1;
 export const FUNC_FIX = 2;
@@ -46,16 +50,18 @@ export const FUNC_HELPER = 3;
 export const FUNC_LOOKUP = 4;
 export const FUNC_FLAGS = 5;
 export const FUNC_MULHU = 6;
+export const FIRST_FUNCTION = 7;
 
 /**
- * How the exit block goes on: return `next`, tail-call its region, the same where a run may not stop (translate.ts),
- * careful code, return 0.
+ * How the exit block goes on: return `next` behind a return or a call; tail-call its region, behind a branch or where a
+ * run may not stop (translate.ts); careful code; return 0.
  */
 export const EXIT_KIND_RETURN = 0;
-export const EXIT_KIND_CHAIN = 1;
-export const EXIT_KIND_FORWARD = 2;
-export const EXIT_KIND_SLOW = 3;
-export const EXIT_KIND_STOP = 4;
+export const EXIT_KIND_CALL = 1;
+export const EXIT_KIND_CHAIN = 2;
+export const EXIT_KIND_FORWARD = 3;
+export const EXIT_KIND_SLOW = 4;
+export const EXIT_KIND_STOP = 5;
 
 /** log2 of an operand size of 1, 2, 4 or 8. */
 export function log2(size: number): number {
@@ -278,7 +284,7 @@ export class LoweringContext {
       any = true;
     }
     if (mem.disp !== 0 || !any) {
-      code.i64Const(BigInt(mem.disp));
+      code.i64Const(mem.disp);
       if (any) code.i64Add();
     }
     if (mem.addressSize === 4) this.truncate(4);
@@ -631,7 +637,7 @@ export class LoweringContext {
    * EXIT_KIND_SLOW happens there) to its beginning.
    */
   exit(kind: number, rip: number, remaining: number): void {
-    this.code.i64Const(BigInt(this.#run?.rip ?? rip)).localSet(this.next);
+    this.code.i64Const(this.#run?.rip ?? rip).localSet(this.next);
     this.exitDynamic(kind, this.#run?.remaining ?? remaining);
   }
 
@@ -672,7 +678,7 @@ export class LoweringContext {
   callHelper(name: HelperName, arg = -1): void {
     const code = this.code;
     this.writeBack();
-    code.i32Const(REGISTER_FILE).i64Const(BigInt(this.insn.rip)).i64Store(128);
+    code.i32Const(REGISTER_FILE).i64Const(this.insn.rip).i64Store(OFF_RIP);
     code.i32Const(helperId(name));
     if (arg >= 0) code.localGet(arg);
     else code.i32Const(0);

@@ -1,10 +1,12 @@
 /**
- * The frame of every module of translated code: its imports and the helper functions that translated code calls.
- * Function indices are the FUNC_… constants of lowering.ts.
+ * Modules of translated code: what they import, how function bodies are put together into one, and the helper functions
+ * of an address space that translated code calls. Function indices are the FUNC_… constants of lowering.ts.
  */
 
-import { JUMP_CACHE, JUMP_CACHE_ENTRIES } from '../lvm/layout.ts';
-import { type Code, ModuleBuilder } from '../wasm/emitter.ts';
+import { JUMP_CACHE, JUMP_CACHE_ENTRIES, REGISTER_FILE } from '../lvm/layout.ts';
+import { ByteWriter } from '../wasm/bytes.ts';
+import { type FunctionBody, patchIndex } from '../wasm/code.ts';
+import { type Code, ModuleBuilder, section } from '../wasm/emitter.ts';
 import {
   KIND_ADC,
   KIND_ADD,
@@ -16,31 +18,103 @@ import {
   KIND_SBB,
   KIND_SUB,
 } from './flags.ts';
-import { FUNC_RESOLVE } from './lowering.ts';
+import { FIRST_FUNCTION, REGION_TYPE } from './lowering.ts';
+import { EXIT_FETCH, OFF_EXIT, OFF_RIP } from './state.ts';
 
 /** Largest number of translated functions in an address space. */
 export const TABLE_LIMIT = 1 << 22;
 
-export interface ModuleFrame {
-  readonly module: ModuleBuilder;
-  /** Type of a region's function: (depth, rip) → next rip or 0. */
-  readonly regionType: number;
+/** What every module of translated code imports from `env`. The last three are the exports of `helpersModule`. */
+export interface ModuleImports {
+  readonly memory: WebAssembly.Memory;
+  readonly table: WebAssembly.Table;
+  readonly slow: (depth: number) => number;
+  readonly resolve: (rip: number) => number;
+  readonly fix: (access: number) => number;
+  readonly helper: (id: number, arg: number) => number;
+  readonly lookup: WebAssembly.ExportValue;
+  readonly flags: WebAssembly.ExportValue;
+  readonly mulhu: WebAssembly.ExportValue;
 }
 
-export function moduleFrame(): ModuleFrame {
+/** A function to link: the name that calls in its group use for it. */
+export interface NamedBody {
+  readonly name: number;
+  readonly body: FunctionBody;
+}
+
+/** A module of functions exported as f0, f1, … in order; calls by name are resolved inside each group. */
+export function linkModule(groups: readonly (readonly NamedBody[])[]): Uint8Array<ArrayBuffer> {
+  let count = 0;
+  let size = 0;
+  for (const group of groups) {
+    count += group.length;
+    for (const { body } of group) size += body.bytes.length + 5;
+  }
+  const out = new ByteWriter(PRELUDE.length + size + count * 10 + 64);
+  out.append(PRELUDE);
+  const types = new ByteWriter(count);
+  for (let i = 0; i < count; i++) types.byte(REGION_TYPE);
+  section(out, 3, count, types);
+  const exports = new ByteWriter(count * 10);
+  for (let i = 0; i < count; i++) {
+    exports.name(`f${i}`);
+    exports.byte(0);
+    exports.u32(FIRST_FUNCTION + i);
+  }
+  section(out, 7, count, exports);
+  const code = new ByteWriter(size);
+  let first = FIRST_FUNCTION;
+  for (const group of groups) {
+    const index = new Map(group.map(({ name }, i) => [name, first + i]));
+    for (const { body } of group) {
+      code.u32(body.bytes.length);
+      const at = code.length;
+      code.append(body.bytes);
+      for (const [offset, name] of body.calls) patchIndex(code.bytes, at + offset, index.get(name)!);
+    }
+    first += group.length;
+  }
+  section(out, 10, count, code);
+  return out.bytes.slice(0, out.length) as Uint8Array<ArrayBuffer>;
+}
+
+/** The types and imports that every linked module begins with. */
+const PRELUDE = (() => {
   const module = new ModuleBuilder();
-  const regionType = module.type(['i32', 'i32'], ['i32']);
-  const i32ToI32 = module.type(['i32'], ['i32']);
+  const types = declareTypes(module);
   module.importMemory('env', 'memory', 65536, 65536);
   module.importTable('env', 'table', 0, TABLE_LIMIT);
-  module.importFunc('env', 'slow', i32ToI32);
-  module.importFunc('env', 'resolve', i32ToI32);
-  module.importFunc('env', 'fix', i32ToI32);
-  module.importFunc('env', 'helper', regionType);
-  lookup(module, i32ToI32);
-  flagBits(module, module.type(['i32', 'i64', 'i64', 'i64'], ['i32']));
-  mulHighUnsigned(module, module.type(['i64', 'i64'], ['i64']));
-  return { module, regionType };
+  module.importFunc('env', 'slow', types.i32ToI32);
+  module.importFunc('env', 'resolve', types.i32ToI32);
+  module.importFunc('env', 'fix', types.i32ToI32);
+  module.importFunc('env', 'helper', types.region);
+  module.importFunc('env', 'lookup', types.i32ToI32);
+  module.importFunc('env', 'flags', types.flags);
+  module.importFunc('env', 'mulhu', types.mulhu);
+  return module.build();
+})();
+
+function declareTypes(module: ModuleBuilder) {
+  return {
+    region: module.type(['i32', 'i32'], ['i32']),
+    i32ToI32: module.type(['i32'], ['i32']),
+    flags: module.type(['i32', 'i64', 'i64', 'i64'], ['i32']),
+    mulhu: module.type(['i64', 'i64'], ['i64']),
+  };
+}
+
+/** Imports `memory` and `resolve`; exports `lookup`, `flags`, `mulhu`, and `unfetchable`, the function of slot 0. */
+export function helpersModule(): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder();
+  const types = declareTypes(module);
+  module.importMemory('env', 'memory', 65536, 65536);
+  const resolve = module.importFunc('env', 'resolve', types.i32ToI32);
+  module.exportFunc('lookup', lookup(module.func(types.i32ToI32), resolve).index);
+  module.exportFunc('flags', flagBits(module.func(types.flags)).index);
+  module.exportFunc('mulhu', mulHighUnsigned(module.func(types.mulhu)).index);
+  module.exportFunc('unfetchable', unfetchable(module.func(types.region)).index);
+  return module.build();
 }
 
 /** Entry of the jump cache for an address; the same formula as in `lookup`. */
@@ -49,8 +123,7 @@ export function jumpCacheEntry(rip: number): number {
 }
 
 /** (rip) → table slot */
-function lookup(module: ModuleBuilder, type: number): void {
-  const f = module.func(type);
+function lookup(f: Code, resolve: number): Code {
   const entry = f.local('i32');
   f.localGet(0).localGet(0).i32Const(16).i32ShrU().i32Xor();
   f.i32Const(JUMP_CACHE_ENTRIES - 1)
@@ -64,12 +137,17 @@ function lookup(module: ModuleBuilder, type: number): void {
     .i32Load(JUMP_CACHE + 4, 2)
     .return();
   f.end();
-  f.localGet(0).call(FUNC_RESOLVE).end();
+  return f.localGet(0).call(resolve).end();
+}
+
+/** (depth, rip): leaves with EXIT_FETCH. */
+function unfetchable(f: Code): Code {
+  f.i32Const(REGISTER_FILE).localGet(1).i64ExtendI32U().i64Store(OFF_RIP);
+  return f.i32Const(REGISTER_FILE).i32Const(EXIT_FETCH).i32Store(OFF_EXIT).i32Const(0).end();
 }
 
 /** (op, result, a, b) → the arithmetic flags in their RFLAGS positions. flags.ts has the same in JavaScript. */
-function flagBits(module: ModuleBuilder, type: number): void {
-  const f = module.func(type);
+function flagBits(f: Code): Code {
   const [op, r, a, b] = [0, 1, 2, 3];
   const bits = f.local('i32');
   const top = f.local('i64');
@@ -156,7 +234,7 @@ function flagBits(module: ModuleBuilder, type: number): void {
     () => f.localGet(r).i64Const(15).i64And().i64Const(15).i64Eq().i64ExtendI32U(),
   );
   f.end();
-  f.unreachable().end();
+  return f.unreachable().end();
 }
 
 /** Returns CF, ZF and PF of a comparison of two floats, from their bits. */
@@ -175,8 +253,7 @@ function floatFlags(f: Code, op: number, a: number, b: number): void {
 }
 
 /** The upper half of an unsigned 64 × 64 bit product. */
-function mulHighUnsigned(module: ModuleBuilder, type: number): void {
-  const f = module.func(type);
+function mulHighUnsigned(f: Code): Code {
   const [a, b] = [0, 1];
   const al = f.local('i64');
   const bl = f.local('i64');
@@ -191,5 +268,5 @@ function mulHighUnsigned(module: ModuleBuilder, type: number): void {
   f.localGet(al).localGet(b).i64Mul().localGet(t).i64Const(0xffff_ffff).i64And().i64Add().localSet(u);
   f.localGet(a).localGet(b).i64Mul();
   f.localGet(t).i64Const(32).i64ShrU().i64Add();
-  f.localGet(u).i64Const(32).i64ShrU().i64Add().end();
+  return f.localGet(u).i64Const(32).i64ShrU().i64Add().end();
 }

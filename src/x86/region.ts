@@ -4,12 +4,9 @@
  */
 
 import type { AddressSpace } from '../lvm/address-space.ts';
-import { PAGE_SHIFT, PAGE_SIZE, USER_END } from '../lvm/layout.ts';
+import { PAGE_SIZE, USER_END } from '../lvm/layout.ts';
 import { decode, isDecodeError } from './decode.ts';
 import type { Instruction } from './instruction.ts';
-
-/** Instructions in a region: TurboFan's time grows faster than a function's size. */
-export const REGION_LIMIT = 300;
 
 export interface Block {
   readonly start: number;
@@ -24,8 +21,6 @@ export interface Region {
   readonly blocks: readonly Block[];
   /** Block number by start address. */
   readonly index: ReadonlyMap<number, number>;
-  /** Pages that hold the region's instructions, ascending. */
-  readonly pages: readonly number[];
   /** Why there are no blocks. */
   readonly failure: FetchFailure | null;
 }
@@ -60,10 +55,14 @@ export function isFailure(result: Instruction | FetchFailure): result is FetchFa
   return 'kind' in result;
 }
 
+/** The block as a region of its own: for careful code. */
+export function singleBlock(block: Block): Region {
+  return { entry: block.start, blocks: [block], index: new Map(), failure: null };
+}
+
 /** At most `limit` instructions from `entry` on, up to the first that may not go on to the next one. */
 export function discoverBlock(space: AddressSpace, entry: number, limit: number): Region {
   const insns: Instruction[] = [];
-  const pages = new Set<number>();
   let rip = entry;
   let failure: FetchFailure | null = null;
   while (insns.length < limit) {
@@ -73,17 +72,15 @@ export function discoverBlock(space: AddressSpace, entry: number, limit: number)
       break;
     }
     insns.push(insn);
-    pages.add(rip >>> PAGE_SHIFT);
     rip += insn.length;
-    pages.add((rip - 1) >>> PAGE_SHIFT);
     if (insn.flow !== 'next') break;
   }
   const blocks = insns.length === 0 ? [] : [{ start: entry, insns, end: rip }];
-  return { entry, blocks, index: new Map(), pages: [...pages].sort((a, b) => a - b), failure };
+  return { entry, blocks, index: new Map(), failure };
 }
 
-/** Finds the region of `entry`. */
-export function discover(space: AddressSpace, entry: number, limit = REGION_LIMIT): Region {
+/** Finds the region of `entry`, of at most `limit` instructions. */
+export function discover(space: AddressSpace, entry: number, limit: number): Region {
   const insns = new Map<number, Instruction>();
   const leaders = new Set<number>([entry]);
   const work = [entry];
@@ -127,16 +124,5 @@ export function discover(space: AddressSpace, entry: number, limit = REGION_LIMI
     blocks.push({ start, insns: list, end: rip });
   }
   blocks.sort((a, b) => (a.start === entry ? -1 : b.start === entry ? 1 : a.start - b.start));
-  const pages = new Set<number>();
-  for (const insn of insns.values()) {
-    pages.add(insn.rip >>> PAGE_SHIFT);
-    pages.add((insn.rip + insn.length - 1) >>> PAGE_SHIFT);
-  }
-  return {
-    entry,
-    blocks,
-    index: new Map(blocks.map((block, i) => [block.start, i])),
-    pages: [...pages].sort((a, b) => a - b),
-    failure,
-  };
+  return { entry, blocks, index: new Map(blocks.map((block, i) => [block.start, i])), failure };
 }

@@ -61,15 +61,22 @@ export const OFF_EXIT = 648; // u32
 export const OFF_EXIT_VECTOR = 652; // u32: an exception vector (#DE 0 … #XM 19)
 export const OFF_EXIT_ADDRESS = 656; // u64: the address a page fault was about
 export const OFF_EXIT_ERROR = 664; // u32: page-fault error code (bit 0 present, 1 write, 4 instruction fetch)
-/** A run that may stop anywhere stops where OFF_BUDGET is not above this: 0 for an exact run, else -2^63. */
-export const OFF_BUDGET_FLOOR = 672; // i64
 export const OFF_SCRATCH = 704; // 256 bytes for helpers
+/** Five i64 by EXIT_KIND_… (lowering.ts): code that goes on in that way stops the run where the budget is not above it. */
+export const OFF_BUDGET_FLOORS = 960;
 export const REGISTER_FILE_SIZE = 1024;
 
 /** Exit reasons. */
 export const EXIT_BUDGET = 1;
 export const EXIT_SYSCALL = 2;
 export const EXIT_FAULT = 3;
+/** Internal ones: the instruction at rip cannot be fetched; go on from rip with an empty wasm stack. */
+export const EXIT_FETCH = 16;
+export const EXIT_RESUME = 17;
+/** What careful code leaves: it called (the return address is pushed), it returned, neither. */
+export const EXIT_NONE = 0;
+export const EXIT_CALLED = 18;
+export const EXIT_RETURNED = 19;
 
 /** Exception vectors (SDM vol. 3, 6.3.1). */
 export const VECTOR_DE = 0;

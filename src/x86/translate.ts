@@ -2,8 +2,8 @@
  * A region becomes a WebAssembly function `(depth, rip) → next rip or 0`.
  *
  * Where a run may stop for its budget is part of what the guest is, not of how it was translated: before the target of a
- * taken branch that does not go forward, of a call, a return or an indirect jump, and between the iterations of a REP
- * instruction. So neither the shapes of regions nor what is translated already nor careful code shows in a guest's state.
+ * taken branch that does not go forward, of a call or an indirect jump, and between the iterations of a REP instruction;
+ * long overdue, also before that of a return (where it goes on, no region begins otherwise). So neither the shapes of regions nor what is translated already nor careful code shows in a guest's state.
  * Only an exact run stops anywhere (it goes on one instruction at a time).
  *
  * A guest call in the middle of a region must store all registers that the region writes, also those behind the call: they
@@ -12,9 +12,9 @@
  */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
-import type { Code } from '../wasm/emitter.ts';
+import { Code, type FunctionBody } from '../wasm/code.ts';
 import type { Instruction } from './instruction.ts';
-import { EXIT_RETURNED, lowerCall, lowerJumpIndirect, lowerLoop, lowerReturn, pushRflags } from './lower-control.ts';
+import { lowerCall, lowerJumpIndirect, lowerLoop, lowerReturn, pushRflags } from './lower-control.ts';
 import { integerLowerings } from './lower-integer.ts';
 import { sseLowerings } from './lower-sse.ts';
 import { stringLowerings } from './lower-string.ts';
@@ -28,15 +28,17 @@ import {
   FUNC_SLOW,
   type Lowering,
   LoweringContext,
+  REGION_TYPE,
 } from './lowering.ts';
-import type { ModuleFrame } from './module.ts';
 import type { Block, Region } from './region.ts';
 import { findRun, type Run } from './sse-run.ts';
 import {
   ARITHMETIC_FLAGS,
   EXIT_BUDGET,
+  EXIT_FETCH,
+  EXIT_RETURNED,
   EXIT_SYSCALL,
-  OFF_BUDGET_FLOOR,
+  OFF_BUDGET_FLOORS,
   OFF_EXIT,
   OFF_RIP,
   VECTOR_BP,
@@ -46,12 +48,7 @@ import {
 } from './state.ts';
 import { type Structure, structureOf } from './structure.ts';
 import { FORMS } from './table.ts';
-import { addUsage, covers, expectUsage, learnUsage, noUsage, type Usage } from './usage.ts';
-
-/** Internal exit reasons: the instruction at rip cannot be fetched; go on from rip with an empty wasm stack. */
-export const EXIT_FETCH = 16;
-export const EXIT_RESUME = 17;
-export { EXIT_CALLED, EXIT_NONE, EXIT_RETURNED } from './lower-control.ts';
+import { addUsage, covers, noUsage, type Usage, UsageModel } from './usage.ts';
 
 function loweringOf(op: string): Lowering | undefined {
   return integerLowerings.get(op) ?? stringLowerings.get(op) ?? sseLowerings.get(op) ?? x87Lowerings.get(op);
@@ -62,25 +59,26 @@ export function isImplemented(insn: Instruction): boolean {
   return insn.flow !== 'next' || loweringOf(insn.op) !== undefined;
 }
 
-/**
- * Writes the region's function into `code`. A careful region has one block. `direct`: functions of the same module by the
- * guest address that they begin at, for direct calls.
- */
-export function translate(
-  frame: ModuleFrame,
-  code: Code,
-  region: Region,
-  careful: boolean,
-  direct: ReadonlyMap<number, number>,
-): void {
-  const expected = noUsage();
-  for (const block of region.blocks) for (const insn of block.insns) expectUsage(insn, expected);
-  const structure = structureOf(region.blocks.map((block) => successors(region, block, careful)));
-  for (;;) {
-    const touched = new RegionTranslator(code, expected, region, structure, careful, frame.regionType, direct).run();
-    if (covers(expected, touched)) return;
-    addUsage(expected, touched);
-    code.reset();
+export class Translator {
+  readonly #code = new Code(0, 2, 1 << 16);
+  readonly #model = new UsageModel();
+
+  /**
+   * The region's function. A careful region has one block. `direct`: entries of regions that will be in the same module,
+   * for direct calls, which name them in `calls`.
+   */
+  translate(region: Region, careful: boolean, direct: ReadonlySet<number>): FunctionBody {
+    const code = this.#code;
+    const model = this.#model;
+    const expected = noUsage();
+    for (const block of region.blocks) for (const insn of block.insns) model.expect(insn, expected);
+    const structure = structureOf(region.blocks.map((block) => successors(region, block, careful)));
+    for (;;) {
+      code.reset();
+      const touched = new RegionTranslator(code, expected, model, region, structure, careful, direct).run();
+      if (covers(expected, touched)) return code.body();
+      addUsage(expected, touched);
+    }
   }
 }
 
@@ -104,8 +102,8 @@ function successors(region: Region, block: Block, careful: boolean): number[] {
 class RegionTranslator {
   readonly #ctx: LoweringContext;
   readonly #code: Code;
+  readonly #model: UsageModel;
   readonly #region: Region;
-  readonly #regionType: number;
   readonly #structure: Structure;
   /** Wasm block whose end is before a merge node, loop of a loop header. */
   readonly #forward = new Map<number, number>();
@@ -113,22 +111,22 @@ class RegionTranslator {
   #dispatch = -1;
   #pc = -1;
 
-  readonly #direct: ReadonlyMap<number, number>;
+  readonly #direct: ReadonlySet<number>;
 
   constructor(
     code: Code,
     usage: Usage,
+    model: UsageModel,
     region: Region,
     structure: Structure,
     careful: boolean,
-    regionType: number,
-    direct: ReadonlyMap<number, number>,
+    direct: ReadonlySet<number>,
   ) {
+    this.#model = model;
     this.#direct = direct;
     this.#code = code;
     this.#ctx = new LoweringContext(code, usage, careful);
     this.#region = region;
-    this.#regionType = regionType;
     this.#structure = structure;
   }
 
@@ -160,13 +158,13 @@ class RegionTranslator {
     code.localGet(ctx.exitKind).i32Const(EXIT_KIND_STOP).i32Eq().if();
     code.i32Const(0).return();
     code.end();
-    // Is the budget used up, and may the run stop here?
     code.localGet(ctx.budget);
-    code.i64Const(0).i32Const(REGISTER_FILE).i64Load(OFF_BUDGET_FLOOR);
-    code.localGet(ctx.exitKind).i32Const(EXIT_KIND_CHAIN).i32LeU().select();
-    code.i64LeS();
-    if (!ctx.careful) code.localGet(ctx.exitKind).i32Const(EXIT_KIND_SLOW).i32Ne().i32And();
-    code.if();
+    code
+      .localGet(ctx.exitKind)
+      .i32Const(3)
+      .i32Shl()
+      .i64Load(REGISTER_FILE + OFF_BUDGET_FLOORS);
+    code.i64LeS().if();
     code.i32Const(REGISTER_FILE).i32Const(EXIT_BUDGET).i32Store(OFF_EXIT);
     code.i32Const(0).return();
     code.end();
@@ -185,9 +183,9 @@ class RegionTranslator {
     code.i32Const(0).return();
     code.end();
     if (!ctx.careful) {
-      code.localGet(ctx.exitKind).if();
+      code.localGet(ctx.exitKind).i32Const(EXIT_KIND_CHAIN).i32GeU().if();
       code.localGet(ctx.depthParam).localGet(ctx.next).i32WrapI64().localTee(t);
-      code.localGet(t).call(FUNC_LOOKUP).returnCallIndirect(this.#regionType);
+      code.localGet(t).call(FUNC_LOOKUP).returnCallIndirect(REGION_TYPE);
       code.end();
     }
     code.localGet(ctx.next).i32WrapI64();
@@ -297,7 +295,7 @@ class RegionTranslator {
       ctx.nanCovered = run?.covered.has(i) ?? false;
       const { touched } = ctx;
       this.#instruction(node, insn);
-      learnUsage(insn, touched);
+      this.#model.learn(insn, touched);
       if (run !== null && i === run.end - 1) {
         ctx.endRun();
         run = null;
@@ -342,7 +340,7 @@ class RegionTranslator {
       }
       case 'call':
       case 'call-indirect':
-        lowerCall(ctx, insn, this.#regionType, this.#direct);
+        lowerCall(ctx, insn, this.#direct);
         if (!ctx.careful) this.#goto(node, next, false);
         return;
       case 'ret':
@@ -363,7 +361,7 @@ class RegionTranslator {
   #syscall(next: number): void {
     const ctx = this.#ctx;
     const code = this.#code;
-    code.i64Const(BigInt(next));
+    code.i64Const(next);
     ctx.setReg(1, 8);
     pushRflags(ctx);
     ctx.setReg(11, 8);

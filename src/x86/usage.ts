@@ -44,58 +44,64 @@ interface FormUsage {
   readonly implicit: Usage;
 }
 
-const forms = new Map<number, FormUsage>();
+export class UsageModel {
+  readonly #forms: (FormUsage | undefined)[] = [];
 
-/** Takes note of what lowering `insn` has touched. */
-export function learnUsage(insn: Instruction, touched: Usage): void {
-  let form = forms.get(insn.form);
-  if (form === undefined) {
-    form = { written: 0, implicit: noUsage() };
-    forms.set(insn.form, form);
-  }
-  let gpr = 0;
-  let xmm = 0;
-  insn.operands.forEach((operand, i) => {
-    if (operand.kind === 'mem') {
-      gpr |= maskOf(operand.base) | maskOf(operand.index);
-    } else if (operand.kind === 'reg') {
-      if (operand.file === 'gpr') gpr |= 1 << operand.index;
-      else if (operand.file === 'xmm') xmm |= 1 << operand.index;
-      const written = operand.file === 'xmm' ? touched.xmmWritten : operand.file === 'gpr' ? touched.gprWritten : 0;
-      if ((written >> operand.index) & 1) form.written |= 1 << i;
+  /** Takes note of what lowering `insn` has touched. */
+  learn(insn: Instruction, touched: Usage): void {
+    let form = this.#forms[insn.form];
+    if (form === undefined) {
+      form = { written: 0, implicit: noUsage() };
+      this.#forms[insn.form] = form;
     }
-  });
-  addUsage(form.implicit, {
-    gprUsed: touched.gprUsed & ~gpr,
-    gprWritten: touched.gprWritten & ~gpr,
-    xmmUsed: touched.xmmUsed & ~xmm,
-    xmmWritten: touched.xmmWritten & ~xmm,
-  });
-}
+    let gpr = 0;
+    let xmm = 0;
+    const { operands } = insn;
+    for (let i = 0; i < operands.length; i++) {
+      const operand = operands[i]!;
+      if (operand.kind === 'mem') {
+        gpr |= maskOf(operand.base) | maskOf(operand.index);
+      } else if (operand.kind === 'reg') {
+        const bit = 1 << operand.index;
+        if (operand.file === 'gpr') {
+          gpr |= bit;
+          if ((touched.gprWritten & bit) !== 0) form.written |= 1 << i;
+        } else if (operand.file === 'xmm') {
+          xmm |= bit;
+          if ((touched.xmmWritten & bit) !== 0) form.written |= 1 << i;
+        }
+      }
+    }
+    const { implicit } = form;
+    implicit.gprUsed |= touched.gprUsed & ~gpr;
+    implicit.gprWritten |= touched.gprWritten & ~gpr;
+    implicit.xmmUsed |= touched.xmmUsed & ~xmm;
+    implicit.xmmWritten |= touched.xmmWritten & ~xmm;
+  }
 
-/** Adds to `usage` what lowering `insn` is expected to touch; false when nothing is known of its form. */
-export function expectUsage(insn: Instruction, usage: Usage): boolean {
-  const form = forms.get(insn.form);
-  if (form === undefined) return false;
-  addUsage(usage, form.implicit);
-  const { operands } = insn;
-  for (let i = 0; i < operands.length; i++) {
-    const operand = operands[i]!;
-    if (operand.kind === 'mem') {
-      usage.gprUsed |= maskOf(operand.base) | maskOf(operand.index);
-    } else if (operand.kind === 'reg') {
-      const bit = 1 << operand.index;
-      const written = (form.written >> i) & 1;
-      if (operand.file === 'gpr') {
-        usage.gprUsed |= bit;
-        if (written) usage.gprWritten |= bit;
-      } else if (operand.file === 'xmm') {
-        usage.xmmUsed |= bit;
-        if (written) usage.xmmWritten |= bit;
+  /** Adds to `usage` what lowering `insn` is expected to touch. */
+  expect(insn: Instruction, usage: Usage): void {
+    const form = this.#forms[insn.form];
+    if (form === undefined) return;
+    addUsage(usage, form.implicit);
+    const { operands } = insn;
+    for (let i = 0; i < operands.length; i++) {
+      const operand = operands[i]!;
+      if (operand.kind === 'mem') {
+        usage.gprUsed |= maskOf(operand.base) | maskOf(operand.index);
+      } else if (operand.kind === 'reg') {
+        const bit = 1 << operand.index;
+        const written = (form.written >> i) & 1;
+        if (operand.file === 'gpr') {
+          usage.gprUsed |= bit;
+          if (written) usage.gprWritten |= bit;
+        } else if (operand.file === 'xmm') {
+          usage.xmmUsed |= bit;
+          if (written) usage.xmmWritten |= bit;
+        }
       }
     }
   }
-  return true;
 }
 
 function maskOf(register: number): number {

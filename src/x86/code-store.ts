@@ -1,0 +1,48 @@
+/**
+ * Where translated code is kept beyond the process: what a CPU asks of its host (lvm/node-code-store.ts). What is kept
+ * changes how long things take and nothing else: a pack is used only where it holds exactly the guest's bytes (pack.ts),
+ * and a run stops and computes the same with or without it (translate.ts).
+ */
+
+import type { AddressSpace } from '../lvm/address-space.ts';
+import { PAGE_SIZE } from '../lvm/layout.ts';
+import { type GroupKind, KIND_CAREFUL } from './code-group.ts';
+
+/** Names code before it is decoded: most likely what begins with these bytes at this address. */
+export interface CodeKey {
+  readonly entry: number;
+  /** 32 bits: of the first bytes, and whether the code is careful. */
+  readonly fingerprint: number;
+}
+
+export interface StoredPack {
+  /** Unique in the store. */
+  readonly id: string;
+  /** The bytes as they were added, or null when they are not there any more or are damaged. */
+  read(): Uint8Array<ArrayBuffer> | null;
+}
+
+export interface CodeStore {
+  /** Packs that may have code for the key, the best first. */
+  find(key: CodeKey): readonly StoredPack[];
+
+  /** Keeps a pack with code for these keys. Written later, in the background. */
+  add(keys: readonly CodeKey[], pack: Uint8Array<ArrayBuffer>): void;
+
+  /** The pack is not what it should be: it will not be found again. */
+  reject(pack: StoredPack): void;
+
+  /** `collect` adds what is ready to be kept; it is called before the store writes. */
+  onWrite(collect: () => void): void;
+}
+
+const FINGERPRINT_BYTES = 16;
+
+export function codeKey(space: AddressSpace, kind: GroupKind, entry: number): CodeKey {
+  // Bytes on the next page may not be there.
+  const end = Math.min(entry + FINGERPRINT_BYTES, (Math.floor(entry / PAGE_SIZE) + 1) * PAGE_SIZE);
+  // FNV-1a
+  let hash = kind === KIND_CAREFUL ? 0x050c_5d1f : 0x811c_9dc5;
+  for (let at = entry; at < end; at++) hash = Math.imul(hash ^ space.u8[at]!, 0x0100_0193);
+  return { entry, fingerprint: hash >>> 0 };
+}

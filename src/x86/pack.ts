@@ -1,0 +1,132 @@
+/**
+ * A pack: groups of translated code linked into one module, with the guest bytes that they were made of. What is translated
+ * one after another is packed together, because it will be needed one after another again; a module for each would cost
+ * more to load than its code.
+ *
+ * Layout, all integers u32, little-endian:
+ *   number of groups
+ *   each group: kind, number of pieces
+ *     each piece: entry, number of spans, their starts and ends, number of starts, the starts
+ *   the pieces' guest bytes, in order, padded to 4
+ *   the module, to the end
+ */
+
+import type { FunctionBody } from '../wasm/code.ts';
+import { CodeGroup, CodeModule, type GroupKind, KIND_CAREFUL, type Piece } from './code-group.ts';
+import { linkModule } from './module.ts';
+
+/** A group whose function bodies are still at hand. */
+export interface FreshGroup {
+  readonly group: CodeGroup;
+  readonly bodies: readonly FunctionBody[];
+}
+
+/** Links the groups into a module of their own, and moves them there. Returns the pack. */
+export function sealPack(fresh: readonly FreshGroup[]): Uint8Array<ArrayBuffer> {
+  const words: number[] = [fresh.length];
+  let length = 0;
+  for (const { group } of fresh) {
+    words.push(group.kind, group.pieces.length);
+    for (const { entry, spans, starts, bytes } of group.pieces) {
+      words.push(entry, spans.length / 2, ...spans, starts.length, ...starts);
+      length += bytes.length;
+    }
+  }
+  const wasm = linkModule(
+    fresh.map(({ group, bodies }) => group.pieces.map(({ entry }, i) => ({ name: entry, body: bodies[i]! }))),
+  );
+  const padded = (length + 3) & ~3;
+  const pack = new Uint8Array(words.length * 4 + padded + wasm.length);
+  const view = new DataView(pack.buffer);
+  for (let i = 0; i < words.length; i++) view.setUint32(i * 4, words[i]!, true);
+  let at = words.length * 4;
+  const wasmAt = at + padded;
+  for (const { group } of fresh) {
+    for (const { bytes } of group.pieces) {
+      pack.set(bytes, at);
+      at += bytes.length;
+    }
+  }
+  pack.set(wasm, wasmAt);
+  const module = new CodeModule(pack.subarray(wasmAt));
+  let first = 0;
+  for (const { group } of fresh) {
+    group.module = module;
+    group.first = first;
+    first += group.pieces.length;
+  }
+  return pack;
+}
+
+/** The groups of a pack; null when it is none. */
+export function openPack(pack: Uint8Array<ArrayBuffer>): CodeGroup[] | null {
+  try {
+    return new PackReader(pack).groups();
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
+}
+
+class PackReader {
+  readonly #pack: Uint8Array<ArrayBuffer>;
+  readonly #view: DataView;
+  #at = 0;
+
+  constructor(pack: Uint8Array<ArrayBuffer>) {
+    this.#pack = pack;
+    this.#view = new DataView(pack.buffer, pack.byteOffset, pack.byteLength);
+  }
+
+  groups(): CodeGroup[] {
+    const found: { kind: GroupKind; pieces: Omit<Piece, 'bytes'>[] }[] = [];
+    for (let left = this.#word(); left > 0; left--) {
+      const kind = this.#word();
+      if (kind > KIND_CAREFUL) throw new RangeError('kind');
+      const pieces: Omit<Piece, 'bytes'>[] = [];
+      for (let n = this.#word(); n > 0; n--) {
+        pieces.push({ entry: this.#word(), spans: this.#words(2), starts: this.#words(1) });
+      }
+      if (pieces.length === 0) throw new RangeError('group');
+      found.push({ kind: kind as GroupKind, pieces });
+    }
+    const whole = found.map(({ kind, pieces }) => ({ kind, pieces: pieces.map((piece) => this.#withBytes(piece)) }));
+    this.#at = (this.#at + 3) & ~3;
+    const module = new CodeModule(this.#pack.subarray(this.#at));
+    let first = 0;
+    return whole.map(({ kind, pieces }) => {
+      const group = new CodeGroup(kind, pieces, module, first);
+      first += pieces.length;
+      return group;
+    });
+  }
+
+  #withBytes(piece: Omit<Piece, 'bytes'>): Piece {
+    let length = 0;
+    const { spans } = piece;
+    if (spans.length === 0) throw new RangeError('spans');
+    for (let i = 0; i < spans.length; i += 2) {
+      if (spans[i + 1]! <= spans[i]!) throw new RangeError('span');
+      length += spans[i + 1]! - spans[i]!;
+    }
+    if (this.#at + length > this.#pack.length) throw new RangeError('bytes');
+    const bytes = this.#pack.subarray(this.#at, this.#at + length);
+    this.#at += length;
+    return { ...piece, bytes };
+  }
+
+  /** Throws a RangeError behind the end. */
+  #word(): number {
+    const word = this.#view.getUint32(this.#at, true);
+    this.#at += 4;
+    return word;
+  }
+
+  #words(size: number): number[] {
+    const count = this.#word() * size;
+    if (count * 4 > this.#pack.length - this.#at) throw new RangeError('words');
+    const words = new Array<number>(count);
+    for (let i = 0; i < count; i++) words[i] = this.#word();
+    return words;
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * The translated code of one address space: a funcref table of regions; slot 0 is the function for addresses where nothing
+ * can be fetched. The jump cache in the guest's memory maps guest addresses to slots; what it misses is looked up here.
+ */
+
+import type { AddressSpace } from '../lvm/address-space.ts';
+import { PAGE_SHIFT } from '../lvm/layout.ts';
+import { type CodeGroup, type CodeModule, covers, KIND_COLD } from './code-group.ts';
+import { jumpCacheEntry, type ModuleImports, TABLE_LIMIT } from './module.ts';
+import type { Translations } from './translations.ts';
+
+/** Returns the next rip or 0: as a signed 32-bit integer, the way wasm gives it. */
+export type RegionFunction = (depth: number, rip: number) => number;
+
+/** Samples after which a region is hot. */
+const HOT_SAMPLES = 3;
+
+interface Loaded {
+  readonly exports: WebAssembly.Exports;
+  /** Groups in use. */
+  groups: number;
+}
+
+export class SpaceCode {
+  readonly space: AddressSpace;
+  readonly #translations: Translations;
+  readonly #table: WebAssembly.Table;
+  readonly #imports: { readonly env: ModuleImports & WebAssembly.ModuleImports };
+  readonly #slots = new Map<number, number>();
+  /** By slot: the function, for calls from JavaScript, and the group that it is of. */
+  readonly #functions: (RegionFunction | null)[] = [null];
+  readonly #owners: (CodeGroup | null)[] = [null];
+  readonly #freeSlots: number[] = [];
+  readonly #loaded = new Map<CodeModule, Loaded>();
+  /** The groups in use, and where their functions were found: a group may move (pack.ts). */
+  readonly #groups = new Map<CodeGroup, { readonly module: CodeModule; readonly first: number }>();
+  readonly #byPage = new Map<number, Set<CodeGroup>>();
+  readonly #samples = new Map<number, number>();
+  #translated: number[] = [];
+
+  /** `imports`: what code calls that is not this class's. */
+  constructor(
+    space: AddressSpace,
+    translations: Translations,
+    imports: Pick<ModuleImports, 'slow' | 'fix' | 'helper'>,
+  ) {
+    this.space = space;
+    this.#translations = translations;
+    const { memory } = space;
+    const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024, maximum: TABLE_LIMIT });
+    const resolve = (rip: number): number => this.resolve(rip >>> 0);
+    const { lookup, flags, mulhu, unfetchable } = new WebAssembly.Instance(translations.helpers, {
+      env: { memory, resolve },
+    }).exports as Record<string, WebAssembly.ExportValue>;
+    table.set(0, unfetchable);
+    this.#table = table;
+    this.#imports = { env: { ...imports, memory, table, resolve, lookup: lookup!, flags: flags!, mulhu: mulhu! } };
+  }
+
+  /** The table slot of the region at `rip`, translated if need be; 0 where nothing can be fetched. */
+  resolve(rip: number): number {
+    let slot = this.#slots.get(rip);
+    if (slot === undefined) {
+      const group = this.#translations.region(this.space, rip);
+      if (group === null) return 0;
+      this.#place(group);
+      slot = this.#slots.get(rip)!;
+    }
+    const at = jumpCacheEntry(rip);
+    const { view } = this.space;
+    view.setUint32(at, rip, true);
+    view.setUint32(at + 4, slot, true);
+    return slot;
+  }
+
+  /** Calls the region of a slot other than 0. Returns the next rip or 0. */
+  call(slot: number, depth: number, rip: number): number {
+    return this.#functions[slot]!(depth, rip) >>> 0;
+  }
+
+  /** A region that begins there has been used already. */
+  isReached(rip: number): boolean {
+    return this.#slots.has(rip);
+  }
+
+  /** The guest is at `rip` after another slice of instructions: where it is often, its code gets better. */
+  sample(rip: number): void {
+    let most = 0;
+    let hottest = -1;
+    for (const group of this.#byPage.get(rip >>> PAGE_SHIFT) ?? []) {
+      if (group.kind !== KIND_COLD || !covers(group.pieces[0]!, rip)) continue;
+      const { entry } = group;
+      const samples = (this.#samples.get(entry) ?? 0) + 1;
+      this.#samples.set(entry, samples);
+      if (samples > most) {
+        most = samples;
+        hottest = entry;
+      }
+    }
+    if (most < HOT_SAMPLES) return;
+    const group = this.#translations.hotRegion(this.space, hottest, (entry) => this.#slots.has(entry));
+    if (group !== null) this.#place(group);
+  }
+
+  /** Entry of a region in use that has code at rip. */
+  entryAround(rip: number): number | undefined {
+    for (const { pieces } of this.#byPage.get(rip >>> PAGE_SHIFT) ?? []) {
+      for (const piece of pieces) if (covers(piece, rip)) return piece.entry;
+    }
+    return undefined;
+  }
+
+  /** Puts the group's functions into slots, in the place of worse ones. */
+  #place(group: CodeGroup): void {
+    const run = this.load(group);
+    group.pieces.forEach(({ entry }, i) => {
+      let slot = this.#slots.get(entry);
+      if (slot === undefined) {
+        slot = this.#newSlot();
+        this.#slots.set(entry, slot);
+        this.#translated.push(entry);
+      } else {
+        const owner = this.#owners[slot]!;
+        if (owner.kind >= group.kind) return;
+        // A cold region: nothing else is in its group.
+        this.#release(owner);
+      }
+      this.#owners[slot] = group;
+      this.#functions[slot] = run[i]!;
+      this.#table.set(slot, run[i]!);
+    });
+    for (const page of group.pages) {
+      const groups = this.#byPage.get(page);
+      if (groups === undefined) this.#byPage.set(page, new Set([group]));
+      else groups.add(group);
+    }
+  }
+
+  #newSlot(): number {
+    const free = this.#freeSlots.pop();
+    if (free !== undefined) return free;
+    const slot = this.#functions.length;
+    this.#functions.push(null);
+    this.#owners.push(null);
+    if (slot >= this.#table.length) this.#table.grow(this.#table.length);
+    return slot;
+  }
+
+  /** The group's functions for this space. Its pages are watched from now on. */
+  load(group: CodeGroup): RegionFunction[] {
+    let place = this.#groups.get(group);
+    if (place === undefined) {
+      place = { module: group.module, first: group.first };
+      this.#groups.set(group, place);
+      let loaded = this.#loaded.get(place.module);
+      if (loaded === undefined) {
+        const instance = new WebAssembly.Instance(place.module.compile(), this.#imports);
+        loaded = { exports: instance.exports, groups: 0 };
+        this.#loaded.set(place.module, loaded);
+      }
+      loaded.groups++;
+      for (const page of group.pages) this.space.markCode(page);
+    }
+    const { exports } = this.#loaded.get(place.module)!;
+    const { first } = place;
+    return group.pieces.map((_piece, i) => exports[`f${first + i}`] as RegionFunction);
+  }
+
+  /** The group's functions are of no more use. */
+  unload(group: CodeGroup): void {
+    const place = this.#groups.get(group);
+    if (place === undefined) return;
+    this.#groups.delete(group);
+    const loaded = this.#loaded.get(place.module)!;
+    if (--loaded.groups === 0) this.#loaded.delete(place.module);
+  }
+
+  /** Code on the pages has changed. */
+  dropPages(first: number, count: number): void {
+    for (const [page, groups] of this.#byPage) {
+      if (page < first || page >= first + count) continue;
+      for (const group of [...groups]) this.#drop(group);
+      this.#byPage.delete(page);
+    }
+  }
+
+  #drop(group: CodeGroup): void {
+    this.#release(group);
+    for (const { entry } of group.pieces) {
+      const slot = this.#slots.get(entry);
+      if (slot === undefined || this.#owners[slot] !== group) continue;
+      this.#slots.delete(entry);
+      this.#owners[slot] = null;
+      this.#functions[slot] = null;
+      this.#table.set(slot, null);
+      this.#freeSlots.push(slot);
+      const at = jumpCacheEntry(entry);
+      const { view } = this.space;
+      if (view.getUint32(at, true) === entry) view.setUint32(at, 0, true);
+    }
+  }
+
+  #release(group: CodeGroup): void {
+    for (const page of group.pages) this.#byPage.get(page)?.delete(group);
+    this.unload(group);
+  }
+
+  /** The space will not run again; what is in the jump cache must not outlive it. */
+  close(): void {
+    for (const group of new Set(this.#groups.keys())) this.#drop(group);
+  }
+
+  /** Entries translated since the last call. */
+  takeTranslated(): number[] {
+    const list = this.#translated;
+    this.#translated = [];
+    return list;
+  }
+}

@@ -1,0 +1,273 @@
+/**
+ * All translated code of a process, for every address space and CPU in it: found by its entry and the guest's bytes, made
+ * when there is none, and kept beyond the process in packs if there is a store.
+ *
+ * Groups are looked for among those known, then in the store, then translated, each into a module of its own. When there
+ * are PACK_GROUPS new ones they are sealed: linked into one module, which is used for them from then on.
+ */
+
+import type { AddressSpace } from '../lvm/address-space.ts';
+import { PROT_WRITE } from '../lvm/layout.ts';
+import type { FunctionBody } from '../wasm/code.ts';
+import {
+  bytesOf,
+  CodeGroup,
+  CodeModule,
+  type GroupKind,
+  KIND_CAREFUL,
+  KIND_COLD,
+  KIND_HOT,
+  type Piece,
+} from './code-group.ts';
+import { type CodeKey, type CodeStore, codeKey, type StoredPack } from './code-store.ts';
+import { helpersModule, linkModule } from './module.ts';
+import { type FreshGroup, openPack, sealPack } from './pack.ts';
+import { type Block, discover, exitsOf, type Region, singleBlock } from './region.ts';
+import { Translator } from './translate.ts';
+
+/** Instructions of a region when it is first reached: most code runs once or twice, so little is translated ahead. */
+const COLD_LIMIT = 100;
+/** … and when the guest spends time in it. TurboFan's time grows faster than a function's size. */
+export const HOT_LIMIT = 300;
+/** Regions of a hot group, and instructions after which no more are added. */
+const HOT_REGIONS = 12;
+const HOT_INSTRUCTIONS = 1000;
+/** Groups of a pack. */
+const PACK_GROUPS = 64;
+/** Groups of one entry, with other bytes or of another kind; the oldest is forgotten. */
+const CANDIDATES = 8;
+
+/** What was done; for tests and measurements. */
+export interface TranslationFigures {
+  /** Made here. */
+  groups: number;
+  instructions: number;
+  /** Groups used that came from the store, and packs that could not be used. */
+  loaded: number;
+  rejected: number;
+}
+
+export class Translations {
+  readonly figures: TranslationFigures = { groups: 0, instructions: 0, loaded: 0, rejected: 0 };
+  readonly #store: CodeStore | null;
+  readonly #translator = new Translator();
+  #helpers: WebAssembly.Module | null = null;
+  /** By entry, the most promising first: hot ones, then the newest. */
+  readonly #regions = new Map<number, CodeGroup[]>();
+  readonly #careful = new Map<number, CodeGroup[]>();
+  /** Packs opened, and from which one a module is. */
+  readonly #opened = new Set<string>();
+  readonly #origin = new Map<CodeModule, StoredPack>();
+  /** Made here and not sealed. */
+  #unsealed: Unsealed[] = [];
+
+  constructor(store: CodeStore | null = null) {
+    this.#store = store;
+    store?.onWrite(() => this.seal());
+  }
+
+  /** The functions of an address space that its translated code calls. */
+  get helpers(): WebAssembly.Module {
+    this.#helpers ??= new WebAssembly.Module(helpersModule());
+    return this.#helpers;
+  }
+
+  /** The region that begins at `rip`; null when the instruction there cannot be fetched or decoded. */
+  region(space: AddressSpace, rip: number): CodeGroup | null {
+    const known = this.#find(space, KIND_COLD, rip);
+    if (known !== null) return known;
+    const region = discover(space, rip, COLD_LIMIT);
+    return region.blocks.length === 0 ? null : this.#makeRegions(space, KIND_COLD, [region]);
+  }
+
+  /** The region at `rip` as the guest spends time in it, with those that it calls as far as `isReached` says. */
+  hotRegion(space: AddressSpace, rip: number, isReached: (entry: number) => boolean): CodeGroup | null {
+    const known = this.#find(space, KIND_HOT, rip);
+    if (known !== null) return known;
+    const region = discover(space, rip, HOT_LIMIT);
+    return region.blocks.length === 0 ? null : this.#makeRegions(space, KIND_HOT, batch(space, region, isReached));
+  }
+
+  /** Careful code for `blocks`, which are asked for if there is none yet for the first one's address. */
+  careful(space: AddressSpace, entry: number, blocks: () => readonly Block[]): CodeGroup | null {
+    const known = this.#find(space, KIND_CAREFUL, entry);
+    if (known !== null) return known;
+    const list = blocks();
+    if (list.length === 0) return null;
+    return this.#keep(space, this.#make(space, KIND_CAREFUL, list.map(singleBlock)));
+  }
+
+  /** Careful code for one instruction; it is not kept. */
+  single(space: AddressSpace, block: Block): CodeGroup {
+    return this.#make(space, KIND_CAREFUL, [singleBlock(block)]).group;
+  }
+
+  /** Links what is in modules of its own, and gives it to the store. */
+  seal(): void {
+    // What another process has added meanwhile need not be there twice.
+    const list = this.#unsealed.filter(({ key, isNew }) => !isNew || this.#store?.find(key).length === 0);
+    this.#unsealed = [];
+    for (let i = 0; i < list.length; i += PACK_GROUPS) {
+      const part = list.slice(i, i + PACK_GROUPS);
+      const pack = sealPack(part);
+      this.#store?.add(
+        part.flatMap(({ keys }) => keys),
+        pack,
+      );
+    }
+  }
+
+  // --- finding ---
+
+  #mapOf(kind: GroupKind): Map<number, CodeGroup[]> {
+    return kind === KIND_CAREFUL ? this.#careful : this.#regions;
+  }
+
+  /** A group of the kind (a hot one where a cold one is asked for) with the space's code. */
+  #find(space: AddressSpace, kind: GroupKind, entry: number): CodeGroup | null {
+    const known = this.#pick(space, kind, entry);
+    if (known !== null || this.#store === null) return known;
+    let more = false;
+    for (const stored of this.#store.find(codeKey(space, kind, entry))) {
+      if (this.#opened.has(stored.id)) continue;
+      this.#opened.add(stored.id);
+      more = this.#open(stored) || more;
+    }
+    return more ? this.#pick(space, kind, entry) : null;
+  }
+
+  #pick(space: AddressSpace, kind: GroupKind, entry: number): CodeGroup | null {
+    for (const group of this.#mapOf(kind).get(entry) ?? []) {
+      if (group.kind < kind || !group.matches(space)) continue;
+      const stored = this.#origin.get(group.module);
+      if (stored === undefined) return group;
+      if (this.#compiles(group.module, stored)) {
+        this.figures.loaded++;
+        return group;
+      }
+    }
+    return null;
+  }
+
+  #open(stored: StoredPack): boolean {
+    const pack = stored.read();
+    if (pack === null) return false;
+    const groups = openPack(pack);
+    if (groups === null || groups.length === 0) {
+      this.#reject(stored);
+      return false;
+    }
+    this.#origin.set(groups[0]!.module, stored);
+    for (const group of groups) this.#index(group);
+    return true;
+  }
+
+  #compiles(module: CodeModule, stored: StoredPack): boolean {
+    try {
+      module.compile();
+      return true;
+    } catch (error) {
+      if (!(error instanceof WebAssembly.CompileError)) throw error;
+      for (const map of [this.#regions, this.#careful]) {
+        for (const groups of map.values()) {
+          for (const group of groups.filter((group) => group.module === module)) this.#remove(group);
+        }
+      }
+      this.#reject(stored);
+      return false;
+    }
+  }
+
+  #reject(stored: StoredPack): void {
+    this.figures.rejected++;
+    this.#store?.reject(stored);
+  }
+
+  #index(group: CodeGroup): void {
+    const map = this.#mapOf(group.kind);
+    // A careful group is asked for by its first block's address.
+    for (const { entry } of group.kind === KIND_CAREFUL ? group.pieces.slice(0, 1) : group.pieces) {
+      const groups = map.get(entry);
+      if (groups === undefined) {
+        map.set(entry, [group]);
+        continue;
+      }
+      const hot = groups.findIndex(({ kind }) => kind !== KIND_HOT);
+      groups.splice(group.kind === KIND_HOT || hot < 0 ? 0 : hot, 0, group);
+      if (groups.length > CANDIDATES) groups.pop();
+    }
+  }
+
+  #remove(group: CodeGroup): void {
+    const map = this.#mapOf(group.kind);
+    for (const { entry } of group.pieces) {
+      const left = map.get(entry)?.filter((other) => other !== group) ?? [];
+      if (left.length > 0) map.set(entry, left);
+      else map.delete(entry);
+    }
+  }
+
+  // --- making ---
+
+  #makeRegions(space: AddressSpace, kind: GroupKind, regions: readonly Region[]): CodeGroup {
+    return this.#keep(space, this.#make(space, kind, regions));
+  }
+
+  #make(space: AddressSpace, kind: GroupKind, regions: readonly Region[]): FreshGroup {
+    const careful = kind === KIND_CAREFUL;
+    const direct = new Set(careful ? [] : regions.map(({ entry }) => entry));
+    const bodies: FunctionBody[] = [];
+    const pieces: Piece[] = [];
+    for (const { entry, blocks, ...rest } of regions) {
+      bodies.push(this.#translator.translate({ entry, blocks, ...rest }, careful, direct));
+      const spans = blocks.flatMap(({ start, end }) => [start, end]);
+      const starts = careful ? blocks.flatMap(({ insns }) => insns.map(({ rip }) => rip)) : [];
+      pieces.push({ entry, spans, bytes: bytesOf(space, spans), starts });
+      for (const { insns } of blocks) this.figures.instructions += insns.length;
+    }
+    this.figures.groups++;
+    const wasm = linkModule([pieces.map(({ entry }, i) => ({ name: entry, body: bodies[i]! }))]);
+    return { group: new CodeGroup(kind, pieces, new CodeModule(wasm), 0), bodies };
+  }
+
+  #keep(space: AddressSpace, fresh: FreshGroup): CodeGroup {
+    const { group } = fresh;
+    this.#index(group);
+    // Code that may be written is not worth keeping longer: it will be other code the next time.
+    if (group.pages.some((page) => (space.prot[page]! & PROT_WRITE) !== 0)) return group;
+    const keys = group.pieces.map(({ entry }) => codeKey(space, group.kind, entry));
+    if (group.kind === KIND_CAREFUL) keys.length = 1;
+    const key = keys[0]!;
+    this.#unsealed.push({ ...fresh, keys, key, isNew: group.kind !== KIND_HOT && this.#store?.find(key).length === 0 });
+    if (this.#unsealed.length >= PACK_GROUPS) this.seal();
+    return group;
+  }
+}
+
+interface Unsealed extends FreshGroup {
+  readonly keys: readonly CodeKey[];
+  readonly key: CodeKey;
+  /** The store had nothing for it when it was made. */
+  readonly isNew: boolean;
+}
+
+/** The region and those that it goes to, breadth first. */
+function batch(space: AddressSpace, first: Region, isReached: (entry: number) => boolean): Region[] {
+  const regions: Region[] = [];
+  const seen = new Set<number>([first.entry]);
+  const queue = [first];
+  let instructions = 0;
+  for (let i = 0; i < queue.length && instructions < HOT_INSTRUCTIONS; i++) {
+    const region = queue[i]!;
+    regions.push(region);
+    for (const block of region.blocks) instructions += block.insns.length;
+    for (const target of exitsOf(region)) {
+      if (queue.length >= HOT_REGIONS) break;
+      if (seen.has(target) || !isReached(target)) continue;
+      seen.add(target);
+      const next = discover(space, target, HOT_LIMIT);
+      if (next.blocks.length > 0) queue.push(next);
+    }
+  }
+  return regions;
+}
