@@ -59,7 +59,7 @@ class Machine implements Capturable {
         space.unmap(start, length);
         break;
       case 2:
-        if (space.isMapped(start)) space.protect(start, PAGE_SIZE, below(2) ? PROT_READ | PROT_EXEC : RW);
+        if (space.isPresent(start)) space.protect(start, PAGE_SIZE, below(2) ? PROT_READ | PROT_EXEC : RW);
         break;
       case 3: {
         const part = new Counter(`thing/${this.parts.length}`);

@@ -3,7 +3,7 @@
 import { assert } from '../lvm/assert.ts';
 import { O_RDONLY, O_WRONLY } from './abi/fcntl.ts';
 import { ConsoleFile } from './console.ts';
-import { execFirst } from './exec.ts';
+import { execFirst, findProgram, noProgram } from './exec.ts';
 import { FileTable } from './file-table.ts';
 import { makeDev } from './fs/devfs.ts';
 import { ProcessFs } from './fs/fs-context.ts';
@@ -61,9 +61,11 @@ export function boot(deps: KernelDeps, options: BootOptions): Kernel {
   const thread = new Thread(process, pid, kernel.scheduler);
   kernel.addThread(thread);
   const bytes = (text: string) => new TextEncoder().encode(text);
+  const program = findProgram(kernel, process, fs.cwd, options.program);
+  if (typeof program === 'number') throw noProgram(options.program);
   execFirst(kernel, thread, {
-    path: options.program,
-    start: fs.cwd,
+    program,
+    fileName: options.program,
     args: [options.program, ...options.args].map(bytes),
     env: Object.entries(options.env).map(([name, value]) => bytes(`${name}=${value}`)),
   });

@@ -46,6 +46,9 @@ export function clone(kernel: Kernel, parent: Thread, request: CloneRequest): Th
   if (has(C.CLONE_NAMESPACES)) return -EPERM;
   // Sharing memory, files or directories is supported as threads do it, and memory as vfork does it.
   if ((low & ~(SUPPORTED | IGNORED)) >>> 0 !== 0) return -EINVAL;
+  if (request.flags >= C.CLONE_CLEAR_SIGHAND && has(C.CLONE_SIGHAND)) return -EINVAL;
+  // The first process has nobody above it whose child another could become.
+  if (has(C.CLONE_PARENT) && parent.process.parent === null) return -EINVAL;
   if (has(C.CLONE_THREAD) !== has(C.CLONE_SIGHAND) || (has(C.CLONE_SIGHAND) && !has(C.CLONE_VM))) return -EINVAL;
   if (has(C.CLONE_THREAD)) {
     if ((low & THREAD) !== THREAD || !has(C.CLONE_FS) || !has(C.CLONE_FILES)) return -EINVAL;
@@ -63,8 +66,7 @@ export function clone(kernel: Kernel, parent: Thread, request: CloneRequest): Th
   }
   kernel.cpu.unload(parent.process.space);
   const thread = new Thread(process, tid, kernel.scheduler, new Context(parent.context.u8));
-  thread.name = parent.name;
-  thread.mask = parent.mask;
+  thread.inherit(parent);
   // A process has its own copy of the alternate stack; a thread starts without (sigaltstack(2)).
   thread.alt = has(C.CLONE_VM) && !has(C.CLONE_VFORK) ? NO_ALT_STACK : parent.alt;
   thread.context.setNumber(RAX, 0);
@@ -89,10 +91,10 @@ function newProcess(
     mm = parent.mm.clone(parent.space.fork(kernel.newSpaceId()));
     if (mm === null) return -ENOMEM;
   }
-  const real = (flags & C.CLONE_PARENT) !== 0 ? (parent.parent ?? parent) : parent;
+  const sibling = (flags & C.CLONE_PARENT) !== 0;
   const process = new Process(kernel, {
     pid,
-    parent: real,
+    parent: sibling ? parent.parent : parent,
     mm: kernel.enterMap(mm),
     fs: parent.fs.clone(),
     files: parent.files.clone(pid),
@@ -100,7 +102,7 @@ function newProcess(
   process.pgid = parent.pgid;
   process.sid = parent.sid;
   process.vfork = sharesMemory;
-  process.exitSignal = exitSignal;
+  process.exitSignal = sibling ? parent.exitSignal : exitSignal;
   parent.actions.forEach((action, signo) => {
     const cleared = flags >= C.CLONE_CLEAR_SIGHAND && action.handler !== SIG_IGN;
     process.actions[signo] = cleared ? DEFAULT_ACTION : action;
@@ -108,6 +110,8 @@ function newProcess(
   process.limits = copyLimits(parent.limits);
   process.ids = structuredClone(parent.ids);
   process.dumpable = parent.dumpable;
+  process.keepCaps = parent.keepCaps;
+  process.noNewPrivs = parent.noNewPrivs;
   process.oomScoreAdj = parent.oomScoreAdj;
   process.setProgram(parent.name, parent.exePath, parent.exeNode, parent.ranges);
   kernel.addProcess(process);

@@ -4,6 +4,7 @@ import * as S from './abi/signal.ts';
 import { releaseRobustList } from './futex.ts';
 import type { Kernel } from './kernel.ts';
 import { exited, type Process } from './process.ts';
+import { hangUpOrphans } from './process-groups.ts';
 import { sendToProcess } from './signals.ts';
 import type { Thread } from './thread.ts';
 
@@ -51,14 +52,20 @@ export function exitGroup(kernel: Kernel, process: Process, status: number): voi
     kernel.ended(status);
     return;
   }
-  const init = kernel.init;
-  for (const child of [...process.children]) adopt(kernel, child, init);
+  const reaper = reaperOf(kernel, process);
+  for (const child of [...process.children]) adopt(kernel, child, process, reaper);
   const { parent } = process;
-  if (parent === null || parent.zombie) {
-    reap(kernel, process);
-    return;
+  hangUpOrphans(kernel, process, parent, true);
+  if (parent === null || parent.zombie) reap(kernel, process);
+  else notifyParent(kernel, process, parent);
+}
+
+/** Who inherits the children: the next ancestor that wants to (PR_SET_CHILD_SUBREAPER), or the first process. */
+function reaperOf(kernel: Kernel, process: Process): Process {
+  for (let { parent } = process; parent !== null; { parent } = parent) {
+    if (parent.subreaper && !parent.zombie) return parent;
   }
-  notifyParent(kernel, process, parent);
+  return kernel.init;
 }
 
 /** The process does not use its memory map any more: it ends, or execve(2) gives it a new one. */
@@ -69,27 +76,32 @@ export function leaveMemory(kernel: Kernel, process: Process): void {
   process.vforkQueue.wake();
 }
 
-function adopt(kernel: Kernel, child: Process, init: Process): void {
-  child.parent?.children.delete(child);
-  child.parent = init;
-  init.children.add(child);
+function adopt(kernel: Kernel, child: Process, dead: Process, reaper: Process): void {
+  dead.children.delete(child);
+  child.parent = reaper;
+  reaper.children.add(child);
+  child.exitSignal = S.SIGCHLD;
   child.touch();
-  if (child.deathSignal !== 0 && !child.zombie)
-    sendToProcess(kernel, child, { signo: child.deathSignal, code: S.SI_USER, pid: 0, uid: 0 });
-  if (child.zombie) notifyParent(kernel, child, init);
+  if (child.zombie) {
+    notifyParent(kernel, child, reaper);
+    return;
+  }
+  const { deathSignal: signo } = child;
+  if (signo !== 0) sendToProcess(kernel, child, { signo, code: S.SI_USER, pid: dead.pid, uid: dead.ids.uid[0] });
+  hangUpOrphans(kernel, child, dead, false);
 }
 
+/** do_notify_parent in kernel/signal.c. */
 function notifyParent(kernel: Kernel, process: Process, parent: Process): void {
   const { status, pid, ids, exitSignal } = process;
-  const signo = status & 0x7f;
-  const code = signo === 0 ? S.CLD_EXITED : (status & 0x80) !== 0 ? S.CLD_DUMPED : S.CLD_KILLED;
+  const killer = status & 0x7f;
   const action = parent.actions[S.SIGCHLD]!;
-  const unwanted = exitSignal === S.SIGCHLD && (action.handler === S.SIG_IGN || (action.flags & S.SA_NOCLDWAIT) !== 0);
-  if (exitSignal !== 0) {
-    const told = signo === 0 ? status >> 8 : signo;
-    sendToProcess(kernel, parent, { signo: exitSignal, code, pid, uid: ids.uid[0], status: told });
+  const ignored = exitSignal === S.SIGCHLD && action.handler === S.SIG_IGN;
+  if (exitSignal >= 1 && exitSignal <= S.SIGNAL_MAX && !ignored) {
+    const end = killer === 0 ? { code: S.CLD_EXITED, status: status >> 8 } : { code: S.CLD_KILLED, status: killer };
+    sendToProcess(kernel, parent, { signo: exitSignal, pid, uid: ids.uid[0], ...end });
   }
-  if (unwanted) reap(kernel, process);
+  if (ignored || (exitSignal === S.SIGCHLD && (action.flags & S.SA_NOCLDWAIT) !== 0)) reap(kernel, process);
   parent.childQueue.wake();
 }
 

@@ -3,7 +3,7 @@
  */
 
 import type { Ledger, Part, Plain } from '../checkpoint/ledger.ts';
-import { EBADF, EMFILE } from './abi/errno.ts';
+import { EBADF, EINVAL, EMFILE } from './abi/errno.ts';
 import type { OpenFile } from './open-file.ts';
 import { dropFileLocks, dropPosixLocks } from './syscalls/fcntl.ts';
 
@@ -81,8 +81,9 @@ export class FileTable {
     return this.#entry(fd)?.file;
   }
 
-  /** The lowest free descriptor ≥ `min`; -EMFILE. */
+  /** The lowest free descriptor ≥ `min`; -EMFILE, or -EINVAL where `min` is beyond the limit (fcntl(2), F_DUPFD). */
   install(file: OpenFile, cloexec: boolean, min = 0): number {
+    if (min > 0 && min >= this.limit) return -EINVAL;
     let fd = Math.max(min, this.#lowest);
     while (this.#entry(fd) !== null) fd++;
     if (fd >= this.limit) return -EMFILE;

@@ -331,7 +331,7 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
     const { process } = thread;
     if (thread.tid === process.pid) return thread;
     const leader = new Thread(process, process.pid, this.scheduler, thread.context);
-    leader.mask = thread.mask;
+    leader.inherit(thread);
     leader.pending.restore(thread.pending.save());
     leader.instructions = thread.instructions;
     this.scheduler.remove(thread);

@@ -31,6 +31,7 @@ export interface SignalAction {
 }
 
 export const DEFAULT_ACTION: SignalAction = { handler: SIG_DFL, flags: 0, restorer: 0, mask: 0n };
+export const IGNORED_ACTION: SignalAction = { ...DEFAULT_ACTION, handler: SIG_IGN };
 
 /** Where the strings and the auxiliary vector stand in a program's stack: [address, length]. */
 export interface ArgRanges {
@@ -41,7 +42,8 @@ export interface ArgRanges {
 
 /** The low 16 bits of wait4(2)'s status. */
 export const exited = (code: number): number => (code & 0xff) << 8;
-export const killed = (signo: number, core: boolean): number => signo | (core ? 0x80 : 0);
+export const killed = (signo: number): number => signo;
+export const CONTINUED = 0xffff;
 
 export interface ProcessInit {
   readonly pid: number;
@@ -74,7 +76,8 @@ interface SavedProcess {
   readonly exitSignal: number;
   readonly ids: Ids;
   readonly usage: readonly [number, number, number];
-  readonly flags: readonly [number, number, number, boolean];
+  readonly flags: readonly [number, number, boolean, boolean];
+  readonly switches: readonly [number, number, number];
 }
 
 /** [real, effective, saved, file-system] */
@@ -128,10 +131,15 @@ export class Process implements Part, FsProcess, SocketProcess, ProcProcess {
   childInstructions = 0;
   startUs = 0;
   oomScoreAdj = 0;
-  /** PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER. */
+  /** PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER. */
   deathSignal = 0;
-  dumpable = 1;
   subreaper = false;
+  /** PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS: kept and shown. */
+  dumpable = 1;
+  keepCaps = 0;
+  noNewPrivs = 0;
+  /** It has executed a program since fork(2): its parent may no more choose its group. */
+  executed = false;
 
   constructor(kernel: Kernel, { pid, parent, mm, fs, files }: ProcessInit) {
     this.kernel = kernel;
@@ -197,7 +205,8 @@ export class Process implements Part, FsProcess, SocketProcess, ProcProcess {
       exitSignal: this.exitSignal,
       ids: this.ids,
       usage: [this.pastInstructions, this.childInstructions, this.startUs],
-      flags: [this.oomScoreAdj, this.deathSignal, this.dumpable, this.subreaper],
+      flags: [this.oomScoreAdj, this.deathSignal, this.subreaper, this.executed],
+      switches: [this.dumpable, this.keepCaps, this.noNewPrivs],
     };
     return saved;
   }
@@ -236,7 +245,8 @@ export class Process implements Part, FsProcess, SocketProcess, ProcProcess {
     process.exitSignal = saved.exitSignal;
     process.ids = saved.ids;
     [process.pastInstructions, process.childInstructions, process.startUs] = saved.usage;
-    [process.oomScoreAdj, process.deathSignal, process.dumpable, process.subreaper] = saved.flags;
+    [process.oomScoreAdj, process.deathSignal, process.subreaper, process.executed] = saved.flags;
+    [process.dumpable, process.keepCaps, process.noNewPrivs] = saved.switches;
     return process;
   }
 

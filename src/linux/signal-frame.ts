@@ -42,8 +42,9 @@ export interface FaultDetails {
 
 export const NO_FAULT: FaultDetails = { error: 0, vector: 0, address: 0n };
 
+/** With SS_AUTODISARM the stack is off while it is used: a thread is never found on it (include/linux/sched/signal.h). */
 export function isOnAltStack({ alt }: Thread, sp: number): boolean {
-  return (alt.flags & SS_DISABLE) === 0 && sp > alt.sp && sp <= alt.sp + alt.size;
+  return (alt.flags & (SS_DISABLE | SS_AUTODISARM)) === 0 && sp > alt.sp && sp <= alt.sp + alt.size;
 }
 
 /**
@@ -136,6 +137,7 @@ export function siginfo(info: SignalInfo): Uint8Array {
   }
   if (info.code === SI_TIMER) {
     view.setInt32(16, info.timer ?? 0, true);
+    view.setInt32(20, info.overrun ?? 0, true);
   } else {
     view.setInt32(16, info.pid, true);
     view.setUint32(20, info.uid, true);

@@ -1,9 +1,9 @@
 /** Signals that wait to be delivered, of a thread or of a process (signal(7), "Queueing and delivery semantics"). */
 
-import { SIGRTMIN, signalBit } from './abi/signal.ts';
+import { SIGBUS, SIGFPE, SIGILL, SIGRTMIN, SIGSEGV, SIGSYS, SIGTRAP, signalBit } from './abi/signal.ts';
 import type { SignalInfo } from './signalfd.ts';
 
-/** [signo, code, pid, uid, status, value, address, timer] */
+/** [signo, code, pid, uid, status, value, address, timer, overrun] */
 export type SavedSignals = readonly (readonly [
   number,
   number,
@@ -13,10 +13,19 @@ export type SavedSignals = readonly (readonly [
   string | null,
   string | null,
   number | null,
+  number | null,
 ])[];
+
+/** Signals that come before all others (next_signal in kernel/signal.c). */
+const SYNCHRONOUS = [SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGSYS].reduce(
+  (set, signo) => set | signalBit(signo),
+  0n,
+);
 
 /** More queued real-time signals than this are refused (RLIMIT_SIGPENDING). */
 const LIMIT = 4096;
+/** DELAYTIMER_MAX. */
+const OVERRUN_MAX = 0x7fff_ffff;
 
 export class SignalQueue {
   /** In the order in which they came. */
@@ -38,25 +47,36 @@ export class SignalQueue {
     return true;
   }
 
-  /** Takes the first of the lowest-numbered signal in `mask`. */
+  /** Takes what `peek` shows. */
   take(mask: bigint): SignalInfo | null {
-    if ((this.#set & mask) === 0n) return null;
+    const first = this.peek(mask);
+    if (first !== null) this.#remove((info) => info === first);
+    return first;
+  }
+
+  /** The next signal in `mask`: of those that a CPU raises, else of all, the lowest-numbered that came first. */
+  peek(mask: bigint): SignalInfo | null {
+    let wanted = this.#set & mask;
+    if (wanted === 0n) return null;
+    if ((wanted & SYNCHRONOUS) !== 0n) wanted &= SYNCHRONOUS;
     let best: SignalInfo | null = null;
     for (const info of this.#signals) {
-      if ((mask & signalBit(info.signo)) === 0n) continue;
-      if (best === null || info.signo < best.signo) best = info;
+      if ((wanted & signalBit(info.signo)) !== 0n && (best === null || info.signo < best.signo)) best = info;
     }
-    if (best !== null) this.#remove((info) => info === best);
     return best;
   }
 
-  /** The lowest-numbered one in `mask`, left where it is. */
-  peek(mask: bigint): SignalInfo | null {
-    let best: SignalInfo | null = null;
-    for (const info of this.#signals) {
-      if ((mask & signalBit(info.signo)) !== 0n && (best === null || info.signo < best.signo)) best = info;
-    }
-    return best;
+  /**
+   * A timer went off `times` times more while its signal is pending: that says so, instead of another (timer_getoverrun(2)).
+   * How often in all; 0: none is pending.
+   */
+  overrun(timer: number, times: number): number {
+    const at = this.#signals.findIndex((info) => info.timer === timer);
+    if (at < 0) return 0;
+    const info = this.#signals[at]!;
+    const overrun = Math.min(OVERRUN_MAX, (info.overrun ?? 0) + times);
+    this.#signals[at] = { ...info, overrun };
+    return overrun;
   }
 
   /** Forgets the signals in `mask`. */
@@ -72,7 +92,7 @@ export class SignalQueue {
   }
 
   save(): SavedSignals {
-    return this.#signals.map(({ signo, code, pid, uid, status, value, address, timer }) => [
+    return this.#signals.map(({ signo, code, pid, uid, status, value, address, timer, overrun }) => [
       signo,
       code,
       pid,
@@ -81,11 +101,12 @@ export class SignalQueue {
       value?.toString() ?? null,
       address?.toString() ?? null,
       timer ?? null,
+      overrun ?? null,
     ]);
   }
 
   restore(saved: SavedSignals): void {
-    for (const [signo, code, pid, uid, status, value, address, timer] of saved) {
+    for (const [signo, code, pid, uid, status, value, address, timer, overrun] of saved) {
       this.add({
         signo,
         code,
@@ -95,6 +116,7 @@ export class SignalQueue {
         ...(value === null ? {} : { value: BigInt(value) }),
         ...(address === null ? {} : { address: BigInt(address) }),
         ...(timer === null ? {} : { timer }),
+        ...(overrun === null ? {} : { overrun }),
       });
     }
   }

@@ -21,8 +21,9 @@ export interface SignalInfo {
   readonly value?: bigint;
   /** Of a fault: the address. */
   readonly address?: bigint;
-  /** Of a POSIX timer (SI_TIMER): its id. */
+  /** Of a POSIX timer (SI_TIMER): its id, and how often it went off again while this signal was pending. */
   readonly timer?: number;
+  readonly overrun?: number;
 }
 
 export interface SignalHost extends FileHost {
@@ -89,6 +90,8 @@ export class SignalFile extends OpenFile {
       out.setInt32(at + 8, info.code, true);
       out.setUint32(at + 12, info.pid, true);
       out.setUint32(at + 16, info.uid, true);
+      out.setUint32(at + 24, info.timer ?? 0, true);
+      out.setUint32(at + 32, info.overrun ?? 0, true);
       out.setInt32(at + 40, info.status ?? 0, true);
       out.setInt32(at + 44, Number(BigInt.asIntN(32, info.value ?? 0n)), true);
       out.setBigUint64(at + 48, BigInt.asUintN(64, info.value ?? 0n), true);

@@ -22,7 +22,8 @@ import { EINTR } from './abi/errno.ts';
 import * as S from './abi/signal.ts';
 import { exitGroup } from './exit.ts';
 import type { Kernel } from './kernel.ts';
-import { DEFAULT_ACTION, killed, type Process } from './process.ts';
+import { CONTINUED, DEFAULT_ACTION, killed, type Process } from './process.ts';
+import { isOrphaned } from './process-groups.ts';
 import { type FaultDetails, NO_FAULT, pushFrame } from './signal-frame.ts';
 import type { SignalInfo } from './signalfd.ts';
 import type { Thread } from './thread.ts';
@@ -112,7 +113,7 @@ function stop(kernel: Kernel, process: Process, signo: number): void {
 
 function resume(kernel: Kernel, process: Process): void {
   process.stopped = false;
-  process.report = 0xffff;
+  process.report = CONTINUED;
   process.touch();
   tellParent(kernel, process, S.CLD_CONTINUED, S.SIGCONT);
 }
@@ -202,14 +203,16 @@ function take(kernel: Kernel, thread: Thread, info: SignalInfo, fault: FaultDeta
       case 'continue':
         return;
       case 'stop':
-        stop(kernel, process, signo);
+        // From a terminal only where somebody can continue it.
+        if (signo === S.SIGSTOP || !isOrphaned(kernel, process.pgid)) stop(kernel, process, signo);
         return;
       case 'core':
+        // Nothing is dumped, as where RLIMIT_CORE is 0: the status does not say so either.
         kernel.crashed(thread, info);
-        exitGroup(kernel, process, killed(signo, true));
+        exitGroup(kernel, process, killed(signo));
         return;
       default:
-        exitGroup(kernel, process, killed(signo, false));
+        exitGroup(kernel, process, killed(signo));
         return;
     }
   }

@@ -23,6 +23,9 @@ export interface AltStack {
 
 export const NO_ALT_STACK: AltStack = { sp: 0, size: 0, flags: SS_DISABLE };
 
+/** PR_SET_TIMERSLACK's default. */
+export const DEFAULT_SLACK_NS = 50_000;
+
 interface SavedThread {
   readonly pid: number;
   readonly context: Uint8Array;
@@ -37,6 +40,7 @@ interface SavedThread {
   readonly call: number;
   readonly memo: Plain;
   readonly order: number;
+  readonly attributes: readonly [policy: number, nice: number, slackNs: number];
 }
 
 export class Thread implements Part, Waiter {
@@ -56,6 +60,10 @@ export class Thread implements Part, Waiter {
   clearTid = 0;
   /** set_robust_list(2); 0: none. */
   robustList = 0;
+  /** sched_setscheduler(2), setpriority(2), PR_SET_TIMERSLACK: kept and shown. */
+  policy = 0;
+  nice = 0;
+  slackNs = DEFAULT_SLACK_NS;
   /** Guest instructions that it has retired. */
   instructions = 0;
 
@@ -87,6 +95,11 @@ export class Thread implements Part, Waiter {
     return `thread/${this.tid}`;
   }
 
+  /** Virtual, as `Process.cpuUs`. */
+  get cpuUs(): number {
+    return Math.floor(this.instructions / 1000);
+  }
+
   save(): Plain {
     const saved: SavedThread = {
       pid: this.process.pid,
@@ -103,6 +116,7 @@ export class Thread implements Part, Waiter {
       call: this.call,
       memo: this.memo,
       order: this.order,
+      attributes: [this.policy, this.nice, this.slackNs],
     };
     return saved;
   }
@@ -125,7 +139,17 @@ export class Thread implements Part, Waiter {
     thread.call = saved.call;
     thread.memo = saved.memo;
     thread.order = saved.order;
+    [thread.policy, thread.nice, thread.slackNs] = saved.attributes;
     return thread;
+  }
+
+  /** What a new thread has from the one that makes it (clone(2)), also across processes. */
+  inherit(parent: Thread): void {
+    this.name = parent.name;
+    this.mask = parent.mask;
+    this.policy = parent.policy;
+    this.nice = parent.nice;
+    this.slackNs = parent.slackNs;
   }
 
   /** A queue that it waits for has changed. */

@@ -15,8 +15,10 @@ export const ITIMER_PROF = 2;
 const ITIMER_SIGNAL = [SIGALRM, SIGVTALRM, SIGPROF];
 
 const CLOCK_REALTIME = 0;
-const CLOCK_PROCESS_CPUTIME_ID = 2;
+export const CLOCK_PROCESS_CPUTIME_ID = 2;
+export const CLOCK_THREAD_CPUTIME_ID = 3;
 const CLOCK_REALTIME_ALARM = 8;
+const CLOCK_TAI = 11;
 
 export interface Alarm {
   /** On its clock, µs; null: not set. */
@@ -26,12 +28,14 @@ export interface Alarm {
 
 export interface PosixTimer extends Alarm {
   readonly clock: number;
+  /** For CLOCK_THREAD_CPUTIME_ID: the thread whose time it is. */
+  readonly thread: number;
   /** 0: SIGEV_NONE. */
   readonly signo: number;
   /** SIGEV_THREAD_ID: the thread; 0: the process. */
   readonly tid: number;
-  /** sigev_value, as unsigned hex digits. */
-  readonly value: string;
+  /** sigev_value, as unsigned hex digits; null: the timer's id. */
+  readonly value: string | null;
   overrun: number;
 }
 
@@ -66,9 +70,19 @@ export class ProcessTimers {
     return which === ITIMER_REAL ? this.#kernel.monotonicUs() : this.#process.cpuUs;
   }
 
-  #clockNow(clock: number): number {
-    if (clock === CLOCK_REALTIME || clock === CLOCK_REALTIME_ALARM) return this.#kernel.realtimeUs();
-    return clock === CLOCK_PROCESS_CPUTIME_ID ? this.#process.cpuUs : this.#kernel.monotonicUs();
+  #clockNow({ clock, thread }: Pick<PosixTimer, 'clock' | 'thread'>): number {
+    switch (clock) {
+      case CLOCK_REALTIME:
+      case CLOCK_REALTIME_ALARM:
+      case CLOCK_TAI:
+        return this.#kernel.realtimeUs();
+      case CLOCK_PROCESS_CPUTIME_ID:
+        return this.#process.cpuUs;
+      case CLOCK_THREAD_CPUTIME_ID:
+        return this.#process.members.get(thread)?.cpuUs ?? 0;
+      default:
+        return this.#kernel.monotonicUs();
+    }
   }
 
   /** setitimer(2): `valueUs` from now, 0 disarms. */
@@ -85,7 +99,7 @@ export class ProcessTimers {
     return { valueUs: nextUs === null ? 0 : Math.max(1, nextUs - this.#intervalNow(which)), intervalUs };
   }
 
-  create(timer: Pick<PosixTimer, 'clock' | 'signo' | 'tid' | 'value'>): number {
+  create(timer: Pick<PosixTimer, 'clock' | 'thread' | 'signo' | 'tid' | 'value'>): number {
     const id = this.#nextId++;
     this.#posix.set(id, { ...timer, nextUs: null, intervalUs: 0, overrun: 0 });
     this.#changed();
@@ -103,15 +117,15 @@ export class ProcessTimers {
   }
 
   setPosix(timer: PosixTimer, valueUs: number, intervalUs: number, absolute: boolean): void {
-    timer.nextUs = valueUs === 0 ? null : absolute ? valueUs : this.#clockNow(timer.clock) + valueUs;
+    timer.nextUs = valueUs === 0 ? null : absolute ? valueUs : this.#clockNow(timer) + valueUs;
     timer.intervalUs = intervalUs;
     timer.overrun = 0;
     this.#changed();
   }
 
   getPosix(timer: PosixTimer): { valueUs: number; intervalUs: number } {
-    const { nextUs, intervalUs, clock } = timer;
-    return { valueUs: nextUs === null ? 0 : Math.max(1, nextUs - this.#clockNow(clock)), intervalUs };
+    const { nextUs, intervalUs } = timer;
+    return { valueUs: nextUs === null ? 0 : Math.max(1, nextUs - this.#clockNow(timer)), intervalUs };
   }
 
   /** execve(2): timers of timer_create are not inherited. */
@@ -155,8 +169,9 @@ export class ProcessTimers {
     };
     const real = this.#interval[ITIMER_REAL]!;
     if (real.nextUs !== null) consider(real.nextUs - nowUs);
-    for (const { nextUs, clock } of this.#posix.values()) {
-      if (nextUs !== null && clock !== CLOCK_PROCESS_CPUTIME_ID) consider(nextUs - this.#clockNow(clock));
+    for (const timer of this.#posix.values()) {
+      const cpuTime = timer.clock === CLOCK_PROCESS_CPUTIME_ID || timer.clock === CLOCK_THREAD_CPUTIME_ID;
+      if (timer.nextUs !== null && !cpuTime) consider(timer.nextUs - this.#clockNow(timer));
     }
     return first;
   }
@@ -167,16 +182,26 @@ export class ProcessTimers {
       sendToProcess(this.#kernel, this.#process, { signo: ITIMER_SIGNAL[which]!, code: SI_KERNEL, pid: 0, uid: 0 });
     });
     for (const [id, timer] of [...this.#posix]) {
-      const times = this.#fires(timer, this.#clockNow(timer.clock));
-      if (times === 0) continue;
-      timer.overrun = times - 1;
-      if (timer.signo === 0) continue;
-      const value = BigInt(`0x${timer.value}`);
-      const info = { signo: timer.signo, code: SI_TIMER, pid: 0, uid: 0, timer: id, value };
-      const thread = this.#process.members.get(timer.tid);
-      if (timer.tid === 0) sendToProcess(this.#kernel, this.#process, info);
-      else if (thread !== undefined) sendToThread(this.#kernel, thread, info);
+      const times = this.#fires(timer, this.#clockNow(timer));
+      if (times > 0 && timer.signo !== 0) this.#send(id, timer, times);
     }
+  }
+
+  /** Of a timer at most one signal is pending; it says how often the timer went off besides. */
+  #send(id: number, timer: PosixTimer, times: number): void {
+    const { signo, tid } = timer;
+    const thread = tid === 0 ? null : this.#process.members.get(tid);
+    if (thread === undefined) return;
+    timer.overrun = (thread ?? this.#process).pending.overrun(id, times);
+    if (timer.overrun > 0) {
+      if (thread !== null) this.#kernel.touch(thread);
+      return;
+    }
+    timer.overrun = times - 1;
+    const value = timer.value === null ? BigInt(id) : BigInt(`0x${timer.value}`);
+    const info = { signo, code: SI_TIMER, pid: 0, uid: 0, timer: id, overrun: timer.overrun, value };
+    if (thread === null) sendToProcess(this.#kernel, this.#process, info);
+    else sendToThread(this.#kernel, thread, info);
   }
 
   /** How often the alarm has gone off; sets the next time. */

@@ -107,8 +107,9 @@ export class AddressSpace {
     this.#mappingChange(first, first + count);
   }
 
-  isMapped(address: Address): boolean {
-    return address < USER_END && this.prot[address >>> PAGE_SHIFT] !== 0;
+  /** True where a page table would have a present entry: a page that is mapped PROT_NONE has none. */
+  isPresent(address: Address): boolean {
+    return address < USER_END && (this.prot[address >>> PAGE_SHIFT]! & (PROT_READ | PROT_WRITE | PROT_EXEC)) !== 0;
   }
 
   /**

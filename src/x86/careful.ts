@@ -156,7 +156,7 @@ export class CarefulCode {
       view.setBigUint64(REGISTER_FILE + OFF_EXIT_ADDRESS, 0n, true);
       return 1;
     }
-    const present = address < BigInt(USER_END) && space.isMapped(Number(address));
+    const present = address < BigInt(USER_END) && space.isPresent(Number(address));
     u32[OFF_EXIT_VECTOR >> 2] = VECTOR_PF;
     u32[OFF_EXIT_ERROR >> 2] = ERROR_USER | (write ? ERROR_WRITE : 0) | (present ? ERROR_PRESENT : 0);
     view.setBigUint64(REGISTER_FILE + OFF_EXIT_ADDRESS, address, true);

@@ -149,7 +149,7 @@ export class TranslatingCpu implements VirtualCpu {
     } else if (!isCanonical(full)) {
       return { kind: 'fault', vector: VECTOR_GP, address: 0n, error: 0 };
     }
-    const present = address < BigInt(USER_END) && space.isMapped(Number(address));
+    const present = address < BigInt(USER_END) && space.isPresent(Number(address));
     const error = ERROR_FETCH | ERROR_USER | (present ? ERROR_PRESENT : 0);
     return { kind: 'fault', vector: VECTOR_PF, address, error };
   }

@@ -13,6 +13,7 @@ export const CLONE_SETTLS = 0x80000;
 export const CLONE_PARENT_SETTID = 0x100000;
 export const CLONE_CHILD_CLEARTID = 0x200000;
 export const CLONE_CHILD_SETTID = 0x1000000;
+export const CLONE_NEWTIME = 0x80;
 /** New cgroup, UTS, IPC, user, PID, network, mount and time namespaces. */
 export const CLONE_NAMESPACES = 0x7e02_0080;
 /** clone3 only: signal handlers other than SIG_IGN go back to the default. */
@@ -27,3 +28,7 @@ export const WUNTRACED = 2;
 export const WEXITED = 4;
 export const WCONTINUED = 8;
 export const WNOWAIT = 0x0100_0000;
+/** For children of other threads, for all kinds of children, for those that do not send SIGCHLD. */
+export const WNOTHREAD = 0x2000_0000;
+export const WALL = 0x4000_0000;
+export const WCLONE = 0x8000_0000;

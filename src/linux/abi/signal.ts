@@ -75,7 +75,6 @@ export const TRAP_BRKPT = 1;
 export const TRAP_TRACE = 2;
 export const CLD_EXITED = 1;
 export const CLD_KILLED = 2;
-export const CLD_DUMPED = 3;
 export const CLD_STOPPED = 5;
 export const CLD_CONTINUED = 6;
 

@@ -45,3 +45,8 @@ export function setTimespec(view: DataView, at: number, us: number): void {
   view.setBigInt64(at, BigInt(Math.floor(us / 1e6)), true);
   view.setBigInt64(at + 8, BigInt((us % 1e6) * 1000), true);
 }
+
+/** `text` at `at`, cut to `size` bytes with its NUL. */
+export function putString(bytes: Uint8Array, at: number, text: string, size: number): void {
+  bytes.set(new TextEncoder().encode(text).subarray(0, size - 1), at);
+}

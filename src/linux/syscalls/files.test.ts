@@ -166,7 +166,7 @@ function execute(number: number, args: readonly number[], of = process): Syscall
     bits: (i: number) => BigInt(args[i] ?? 0),
     path: (i: number) => {
       const address = args[i]!;
-      if (!space.isMapped(address)) return -E.EFAULT;
+      if (!space.isPresent(address)) return -E.EFAULT;
       return new TextDecoder().decode(space.u8.slice(address, space.u8.indexOf(0, address)));
     },
     get memo() {

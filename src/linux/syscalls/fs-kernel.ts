@@ -18,7 +18,7 @@ export interface FsProcess {
   readonly fs: ProcessFs;
   /** The description behind a descriptor. */
   file(fd: number): OpenFile | undefined;
-  /** The lowest free descriptor ≥ `min` for `file`, which gains a reference; -EMFILE. */
+  /** The lowest free descriptor ≥ `min` for `file`, which gains a reference; -EMFILE, -EINVAL. */
   install(file: OpenFile, cloexec: boolean, min?: number): number;
   /** dup2(2): closes what was there. -EBADF: beyond RLIMIT_NOFILE. */
   installAt(fd: number, file: OpenFile, cloexec: boolean): number;

@@ -1,16 +1,21 @@
-/** futex(2). */
+/** futex(2), and the lists of robust ones: set_robust_list(2). */
 
-import { EAGAIN, EFAULT, EINTR, EINVAL, ENOSYS, ERESTARTSYS, ETIMEDOUT } from '../abi/errno.ts';
+import { EAGAIN, EFAULT, EINTR, EINVAL, ENOSYS, ERESTARTSYS, ESRCH, ETIMEDOUT } from '../abi/errno.ts';
 import * as F from '../abi/futex.ts';
+import * as N from '../abi/syscall-numbers.ts';
 import { type FutexMemo, MATCH_ANY } from '../futex.ts';
 import type { Syscall, SyscallResult } from '../syscall.ts';
-import { kernelOf, threadOf } from './core.ts';
+import { kernelOf, threadOf, writeStruct } from './core.ts';
+import { full, partial, type SyscallEntry } from './entry.ts';
 import { readView, timespecUs } from './fs-kernel.ts';
 
-export function sysFutex(call: Syscall): SyscallResult {
+function sysFutex(call: Syscall): SyscallResult {
   const address = call.uint(0);
   const op = call.int(1) & ~(F.FUTEX_PRIVATE_FLAG | F.FUTEX_CLOCK_REALTIME);
   if (address % 4 !== 0) return -EINVAL;
+  // The key of a shared one is that of the page, which must be there; a private one's is the address alone.
+  const shared = (call.int(1) & F.FUTEX_PRIVATE_FLAG) === 0;
+  if (shared && call.space.read(address, 4) === null) return -EFAULT;
   const { futexes } = kernelOf(call);
   switch (op) {
     case F.FUTEX_WAIT:
@@ -130,3 +135,28 @@ function wakeOp(call: Syscall, first: number): SyscallResult {
   if (holds === undefined) return -ENOSYS;
   return holds ? woken + futexes.wake(call.space, second, Math.max(1, call.int(3))) : woken;
 }
+
+// ---- robust lists
+
+const ROBUST_LIST_HEAD_SIZE = 24;
+
+function sysSetRobustList(call: Syscall): SyscallResult {
+  if (call.uint(1) !== ROBUST_LIST_HEAD_SIZE) return -EINVAL;
+  threadOf(call).robustList = call.uint(0);
+  return 0;
+}
+
+function sysGetRobustList(call: Syscall): SyscallResult {
+  const tid = call.int(0);
+  const thread = tid === 0 ? threadOf(call) : kernelOf(call).threads.get(tid);
+  if (thread === undefined) return -ESRCH;
+  const put = (address: number, value: number) =>
+    writeStruct(call.space, address, 8, (view) => view.setBigUint64(0, BigInt(value), true));
+  return put(call.uint(1), thread.robustList) && put(call.uint(2), ROBUST_LIST_HEAD_SIZE) ? 0 : -EFAULT;
+}
+
+export const FUTEX_CALLS: readonly SyscallEntry[] = [
+  partial(N.SYS_futex, sysFutex, 'no priority inheritance (FUTEX_LOCK_PI and its kin)'),
+  full(N.SYS_set_robust_list, sysSetRobustList),
+  full(N.SYS_get_robust_list, sysGetRobustList),
+];

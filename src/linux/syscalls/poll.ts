@@ -4,8 +4,9 @@ import { EBADF, EFAULT, EINTR, EINVAL } from '../abi/errno.ts';
 import { O_CLOEXEC } from '../abi/fcntl.ts';
 import { EPOLL_CTL_DEL, EpollFile } from '../epoll.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDNORM, POLLWRNORM } from '../open-file.ts';
-import type { Syscall, SyscallResult } from '../syscall.ts';
+import { BLOCKED, type Syscall, type SyscallResult } from '../syscall.ts';
 import type { WaitQueue } from '../wait-queue.ts';
+import { setTimespec, setTimeval, writeStruct } from './core.ts';
 import { fileIn, hostOf, installNew, processOf, readView, timespecUs, writableBytes } from './fs-kernel.ts';
 import { beginMask, endMask } from './signal-mask.ts';
 
@@ -23,16 +24,27 @@ function waitUntil(
   timeoutUs: number | null,
   expired: () => SyscallResult,
 ): SyscallResult {
-  if (timeoutUs === 0 || call.timedOut) return endMask(call, expired());
-  let memo = call.memo as WaitMemo | null;
-  if (memo === null) {
-    memo = { deadlineUs: timeoutUs === null ? null : hostOf(call).monotonicUs() + timeoutUs };
-    call.memo = memo;
-  }
-  if (memo.deadlineUs !== null && hostOf(call).monotonicUs() >= memo.deadlineUs) return endMask(call, expired());
+  const deadlineUs = deadlineOf(call, timeoutUs);
+  if (call.timedOut || (deadlineUs !== null && hostOf(call).monotonicUs() >= deadlineUs))
+    return endMask(call, expired());
   // These calls are never restarted after a handler (signal(7)).
   if (call.interrupted) return endMask(call, -EINTR);
-  return call.block({ queues, deadlineUs: memo.deadlineUs });
+  return call.block({ queues, deadlineUs });
+}
+
+function deadlineOf(call: Syscall, timeoutUs: number | null): number | null {
+  call.memo ??= { deadlineUs: timeoutUs === null ? null : hostOf(call).monotonicUs() + timeoutUs };
+  return (call.memo as WaitMemo).deadlineUs;
+}
+
+/** ppoll(2), select(2) and pselect(2) say how much of their time was left (poll_select_finish in fs/select.c). */
+function tellLeft(call: Syscall, result: SyscallResult, address: number, set: typeof setTimespec): SyscallResult {
+  const memo = call.memo as WaitMemo | null;
+  if (result !== BLOCKED && address !== 0 && memo !== null && memo.deadlineUs !== null) {
+    const left = Math.max(0, memo.deadlineUs - hostOf(call).monotonicUs());
+    writeStruct(call.space, address, 16, (view) => set(view, 0, left));
+  }
+  return result;
 }
 
 // ---- poll
@@ -63,6 +75,8 @@ function poll(call: Syscall, timeoutUs: number | null): SyscallResult {
   }
   const finish = () => (count === 0 || call.space.write(address, new Uint8Array(entries.buffer)) ? ready : -EFAULT);
   if (ready > 0) return endMask(call, finish());
+  // With nothing ready a handler comes first, even before the end of the time.
+  if (call.interrupted) return endMask(call, -EINTR);
   return waitUntil(call, queues, timeoutUs, finish);
 }
 
@@ -75,7 +89,7 @@ export function sysPpoll(call: Syscall): SyscallResult {
   const timeoutUs = timespecUs(call, call.uint(2));
   if (timeoutUs !== null && timeoutUs < 0) return timeoutUs;
   const masked = beginMask(call, call.uint(3), call.uint(4));
-  return masked < 0 ? masked : poll(call, timeoutUs);
+  return masked < 0 ? masked : tellLeft(call, poll(call, timeoutUs), call.uint(2), setTimespec);
 }
 
 // ---- select
@@ -123,6 +137,7 @@ function select(call: Syscall, timeoutUs: number | null): SyscallResult {
     return ready;
   };
   if (ready > 0) return endMask(call, finish());
+  if (call.interrupted) return endMask(call, -EINTR);
   return waitUntil(call, queues, timeoutUs, finish);
 }
 
@@ -136,7 +151,7 @@ export function sysSelect(call: Syscall): SyscallResult {
     if (seconds < 0 || us < 0) return -EINVAL;
     timeoutUs = seconds * 1e6 + us;
   }
-  return select(call, timeoutUs);
+  return tellLeft(call, select(call, timeoutUs), address, setTimeval);
 }
 
 export function sysPselect6(call: Syscall): SyscallResult {
@@ -150,7 +165,7 @@ export function sysPselect6(call: Syscall): SyscallResult {
     const masked = beginMask(call, Number(view.getBigUint64(0, true)), Number(view.getBigUint64(8, true)));
     if (masked < 0) return masked;
   }
-  return select(call, timeoutUs);
+  return tellLeft(call, select(call, timeoutUs), call.uint(4), setTimespec);
 }
 
 // ---- epoll

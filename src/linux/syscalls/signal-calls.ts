@@ -102,9 +102,16 @@ function sysRtSigpending(call: Syscall): SyscallResult {
 }
 
 function sysRtSigsuspend(call: Syscall): SyscallResult {
+  if (call.uint(0) === 0) return -EFAULT;
   const failed = beginMask(call, call.uint(0), call.uint(1));
   if (failed < 0) return failed;
   call.memo = true;
+  const result = call.block({});
+  return result === -ERESTARTSYS ? -EINTR : result;
+}
+
+/** pause(2): until a signal with a handler. */
+function sysPause(call: Syscall): SyscallResult {
   const result = call.block({});
   return result === -ERESTARTSYS ? -EINTR : result;
 }
@@ -174,12 +181,12 @@ function sysTgkill(call: Syscall): SyscallResult {
 }
 
 /** siginfo_t as sigqueue(3) fills it in. */
-function queuedInfo(call: Syscall, address: number, signo: number): SignalInfo | number {
+function queuedInfo(call: Syscall, address: number, pid: number, signo: number): SignalInfo | number {
   const view = readView(call, address, 128);
   if (view === null) return -EFAULT;
   const code = view.getInt32(8, true);
-  // Only the kernel may say that the kernel sent it.
-  if (code >= 0 || code === S.SI_TKILL) return -EPERM;
+  // Only the kernel may tell others that the kernel, kill(2) or tgkill(2) sent it.
+  if ((code >= 0 || code === S.SI_TKILL) && pid !== selfOf(call).pid) return -EPERM;
   return {
     signo,
     code,
@@ -192,7 +199,7 @@ function queuedInfo(call: Syscall, address: number, signo: number): SignalInfo |
 function sysRtSigqueueinfo(call: Syscall): SyscallResult {
   const [pid, signo] = [call.int(0), call.int(1)];
   if (!isSignal(signo)) return -EINVAL;
-  const info = queuedInfo(call, call.uint(2), signo);
+  const info = queuedInfo(call, call.uint(2), pid, signo);
   if (typeof info === 'number') return info;
   const process = kernelOf(call).processes.get(pid);
   if (process === undefined) return -ESRCH;
@@ -202,7 +209,7 @@ function sysRtSigqueueinfo(call: Syscall): SyscallResult {
 function sysRtTgsigqueueinfo(call: Syscall): SyscallResult {
   const [pid, tid, signo] = [call.int(0), call.int(1), call.int(2)];
   if (!isSignal(signo)) return -EINVAL;
-  const info = queuedInfo(call, call.uint(3), signo);
+  const info = queuedInfo(call, call.uint(3), pid, signo);
   if (typeof info === 'number') return info;
   const thread = kernelOf(call).threads.get(tid);
   if (thread === undefined || thread.process.pid !== pid) return -ESRCH;
@@ -257,6 +264,7 @@ export const SIGNAL_CALLS: readonly SyscallEntry[] = [
   full(N.SYS_rt_sigprocmask, sysRtSigprocmask),
   full(N.SYS_rt_sigpending, sysRtSigpending),
   full(N.SYS_rt_sigsuspend, sysRtSigsuspend),
+  full(N.SYS_pause, sysPause),
   full(N.SYS_rt_sigtimedwait, sysRtSigtimedwait),
   full(N.SYS_rt_sigqueueinfo, sysRtSigqueueinfo),
   full(N.SYS_rt_tgsigqueueinfo, sysRtTgsigqueueinfo),

@@ -1,40 +1,42 @@
 /** Clocks, sleeping, and timers that send signals. */
 
-import { EFAULT, EINTR, EINVAL, EPERM, ERESTARTSYS } from '../abi/errno.ts';
+import { EFAULT, EINTR, EINVAL, EOPNOTSUPP, EPERM, ERESTARTSYS } from '../abi/errno.ts';
 import { SIGALRM, SIGNAL_MAX } from '../abi/signal.ts';
 import * as N from '../abi/syscall-numbers.ts';
+import type { Process } from '../process.ts';
 import type { Syscall, SyscallResult } from '../syscall.ts';
-import type { PosixTimer } from '../timers.ts';
+import { Thread } from '../thread.ts';
+import { CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID, type PosixTimer } from '../timers.ts';
 import { kernelOf, selfOf, setTimespec, setTimeval, threadOf, writeInt, writeStruct } from './core.ts';
 import { full, partial, type SyscallEntry } from './entry.ts';
 import { readView, timespecUs } from './fs-kernel.ts';
 
-const CLOCK_PROCESS_CPUTIME_ID = 2;
-const CLOCK_THREAD_CPUTIME_ID = 3;
 const TIMER_ABSTIME = 1;
 /** Real time, also coarse, alarm and TAI; monotonic, also raw, coarse and with suspend. */
 const REALTIME = [0, 5, 8, 11];
 const MONOTONIC = [1, 4, 6, 7, 9];
+/** Of those the raw and coarse ones, which can only be read. */
+const READ_ONLY = [4, 5, 6];
 
 /** The time of a clock, µs; null: no such clock. */
 function clockUs(call: Syscall, clock: number): number | null {
   if (REALTIME.includes(clock)) return kernelOf(call).sampleClock().realtimeUs;
   if (MONOTONIC.includes(clock)) return kernelOf(call).sampleClock().monotonicUs;
-  if (clock === CLOCK_PROCESS_CPUTIME_ID) return selfOf(call).cpuUs;
-  if (clock === CLOCK_THREAD_CPUTIME_ID) return Math.floor(threadOf(call).instructions / 1000);
-  if (clock >= 0) return null;
-  return cpuClockUs(call, clock);
+  return cpuClock(call, clock)?.cpuUs ?? null;
 }
 
-/** clock_getcpuclockid(3): ~pid << 3 | 2 for a process, with bit 2 for a thread. */
-function cpuClockUs(call: Syscall, clock: number): number | null {
+/**
+ * Whose CPU time a clock tells. Besides the two for the caller there is one for each process and each thread of the
+ * caller's (clock_getcpuclockid(3)): ~id << 3 | kind, with bit 2 for a thread.
+ */
+function cpuClock(call: Syscall, clock: number): Process | Thread | undefined {
+  const self = selfOf(call);
+  if (clock === CLOCK_PROCESS_CPUTIME_ID) return self;
+  if (clock === CLOCK_THREAD_CPUTIME_ID) return threadOf(call);
+  if (clock >= 0 || (clock & 3) === 3) return undefined;
   const id = ~(clock >> 3);
-  if ((clock & 4) !== 0) {
-    const thread = id === 0 ? threadOf(call) : kernelOf(call).threads.get(id);
-    return thread === undefined ? null : Math.floor(thread.instructions / 1000);
-  }
-  const process = id === 0 ? selfOf(call) : kernelOf(call).processes.get(id);
-  return process?.cpuUs ?? null;
+  if ((clock & 4) !== 0) return id === 0 ? threadOf(call) : self.members.get(id);
+  return id === 0 ? self : kernelOf(call).processes.get(id);
 }
 
 function putTimespec(call: Syscall, address: number, us: number): SyscallResult {
@@ -69,6 +71,10 @@ function sysTime(call: Syscall): SyscallResult {
 /** The time is the host's. */
 const notPermitted = (): SyscallResult => -EPERM;
 
+function sysClockSettime(call: Syscall): SyscallResult {
+  return call.int(0) === 0 ? -EPERM : -EINVAL;
+}
+
 // ---- sleeping
 
 /** Sleeps until `deadlineUs` (monotonic); a signal's handler ends it with the time left written to `left`, if given. */
@@ -98,6 +104,7 @@ function sysClockNanosleep(call: Syscall): SyscallResult {
   const memo = call.memo as { deadlineUs: number } | null;
   if (memo !== null) return sleepUntil(call, memo.deadlineUs, left);
   const realtime = REALTIME.includes(clock);
+  if (READ_ONLY.includes(clock)) return -EOPNOTSUPP;
   if (!realtime && !MONOTONIC.includes(clock)) return -EINVAL;
   const us = timespecUs(call, call.uint(2));
   if (us === null) return -EFAULT;
@@ -164,11 +171,20 @@ const SIGEV_SIGNAL = 0;
 const SIGEV_NONE = 1;
 const SIGEV_THREAD_ID = 4;
 
+/** The clock of a timer, and the thread whose CPU time it may be; or -errno. */
+function timerClock(call: Syscall, clock: number): Pick<PosixTimer, 'clock' | 'thread'> | number {
+  if (READ_ONLY.includes(clock)) return -EOPNOTSUPP;
+  if (REALTIME.includes(clock) || MONOTONIC.includes(clock)) return { clock, thread: 0 };
+  const owner = cpuClock(call, clock);
+  if (owner === selfOf(call)) return { clock: CLOCK_PROCESS_CPUTIME_ID, thread: 0 };
+  return owner instanceof Thread ? { clock: CLOCK_THREAD_CPUTIME_ID, thread: owner.tid } : -EINVAL;
+}
+
 function sysTimerCreate(call: Syscall): SyscallResult {
-  const clock = call.int(0);
-  if (!REALTIME.includes(clock) && !MONOTONIC.includes(clock) && clock !== CLOCK_PROCESS_CPUTIME_ID) return -EINVAL;
+  const clock = timerClock(call, call.int(0));
+  if (typeof clock === 'number') return clock;
   const { timers, members } = selfOf(call);
-  let event = { signo: SIGALRM, tid: 0, value: '' };
+  let event: { signo: number; tid: number; value: string | null } = { signo: SIGALRM, tid: 0, value: null };
   if (call.uint(1) !== 0) {
     // struct sigevent: value, signo, notify, thread id.
     const view = readView(call, call.uint(1), 64);
@@ -185,7 +201,7 @@ function sysTimerCreate(call: Syscall): SyscallResult {
       value: view.getBigUint64(0, true).toString(16),
     };
   }
-  const id = timers.create({ clock, ...event, value: event.value || '0' });
+  const id = timers.create({ ...clock, ...event });
   if (writeInt(call.space, call.uint(2), id)) return 0;
   timers.delete(id);
   return -EFAULT;
@@ -205,13 +221,13 @@ function putTimer(call: Syscall, address: number, timer: PosixTimer): SyscallRes
 }
 
 function sysTimerSettime(call: Syscall): SyscallResult {
-  const timer = timerIn(call);
-  if (timer === undefined) return -EINVAL;
   const address = call.uint(2);
+  if (address === 0) return -EINVAL;
   if (readView(call, address, 32) === null) return -EFAULT;
   const intervalUs = timespecUs(call, address)!;
   const valueUs = timespecUs(call, address + 16)!;
-  if (intervalUs < 0 || valueUs < 0) return -EINVAL;
+  const timer = timerIn(call);
+  if (intervalUs < 0 || valueUs < 0 || timer === undefined) return -EINVAL;
   kernelOf(call).sampleClock();
   if (call.uint(3) !== 0) {
     const failed = putTimer(call, call.uint(3), timer);
@@ -255,7 +271,7 @@ export const TIME_CALLS: readonly SyscallEntry[] = [
   full(N.SYS_clock_getres, sysClockGetres),
   full(N.SYS_gettimeofday, sysGettimeofday),
   full(N.SYS_time, sysTime),
-  partial(N.SYS_clock_settime, notPermitted, "-EPERM: the time is the host's"),
+  partial(N.SYS_clock_settime, sysClockSettime, "-EPERM: the time is the host's"),
   partial(N.SYS_settimeofday, notPermitted, "-EPERM: the time is the host's"),
   partial(N.SYS_adjtimex, notPermitted, "-EPERM: the time is the host's"),
   partial(N.SYS_clock_adjtime, notPermitted, "-EPERM: the time is the host's"),
