@@ -49,7 +49,8 @@ async function makeService(request: RunRequest, folder: RunFolder): Promise<Serv
   return new SoloService({ request, folder, tell: request.json ? tell : () => {} });
 }
 
-async function supervise(service: Service, folder: RunFolder): Promise<Ended> {
+/** Runs a service that others on this machine can find and steer. */
+export async function supervise(service: Service, folder: RunFolder): Promise<Ended> {
   const control = new ControlServer(service);
   await control.listen(controlPath(folder));
   const letSignals = takeSignals((signo, ending) => service.signal(signo, ending));

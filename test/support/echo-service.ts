@@ -1,0 +1,36 @@
+/** `node echo-service.ts REPLICAS [PROGRAM]`: a service of echo machines, as `tardigrade run --json` would keep it. */
+
+import { formatError, isCodedError } from '../../src/cli/errors.ts';
+import { exitStatus } from '../../src/cli/run.ts';
+import { supervise } from '../../src/supervisor/control.ts';
+import { teller } from '../../src/supervisor/events.ts';
+import { makeRunFolder, removeRunFolder } from '../../src/supervisor/run-folder.ts';
+import { ReplicatedService } from '../../src/supervisor/service.ts';
+
+const [replicas = '2', program = '/echo'] = process.argv.slice(2);
+const request = {
+  replicas: Number(replicas),
+  publish: [],
+  rootfs: '/',
+  files: [],
+  env: {},
+  cwd: '/',
+  epochMs: 10,
+  memory: 1 << 30,
+  dataDir: null,
+  json: true,
+  program,
+  args: [],
+};
+const folder = makeRunFolder(program);
+const replicaModule = new URL('./echo-replica.ts', import.meta.url);
+try {
+  const service = new ReplicatedService({ request, folder, tell: teller(true), replicaModule });
+  process.exitCode = exitStatus(await supervise(service, folder));
+} catch (error) {
+  if (!isCodedError(error)) throw error;
+  process.stderr.write(formatError(error));
+  process.exitCode = error.exitStatus;
+} finally {
+  removeRunFolder(folder);
+}
