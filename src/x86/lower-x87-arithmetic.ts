@@ -3,17 +3,16 @@
  * integers (softfloat-x87.ts).
  */
 
-import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Instruction, MemoryOperand, Operand } from './instruction.ts';
-import { begin, callWith, checkedOperand, helper, stackIndex } from './lower-x87-common.ts';
-import { A, B, type Fpu, fpu, R } from './lower-x87-fpu.ts';
+import { begin, callX87, checkedOperand, constantArg, helper, runX87, stackIndex } from './lower-x87-common.ts';
+import { A, B, fpu, R } from './lower-x87-fpu.ts';
 import type { Lowering } from './lowering.ts';
 import { setIndefinite, setZero } from './softfloat.ts';
 import { fromDouble, fromInteger, fromSingle } from './softfloat-binary.ts';
 import type { Parts } from './softfloat-core.ts';
 import type { X87Arithmetic } from './softfloat-x87.ts';
 import { extract, NO_QUOTIENT, PARTIAL, remainder, scale } from './softfloat-x87-scale.ts';
-import { CF, FLAGS_BITS, OFF_FLAG_OP, OFF_FLAG_RESULT, PF, ZF } from './state.ts';
+import { CF, PF, ZF } from './state.ts';
 import { registerHelper } from './support.ts';
 import { FSW_C0, FSW_C2, FSW_C3 } from './x87-words.ts';
 
@@ -91,9 +90,9 @@ function arithmetic(name: string, pop: boolean): Lowering {
     begin(ctx);
     const [first, second] = insn.operands as [Operand, Operand?];
     if (first.kind === 'mem') {
-      ctx.callHelper(`x87 ${name} ${formatOf(insn, first)}`, checkedOperand(ctx, first, false));
+      runX87(ctx, `x87 ${name} ${formatOf(insn, first)}`, checkedOperand(ctx, first, false));
     } else {
-      callWith(ctx, `x87 ${name}`, stackIndex(first) | (stackIndex(second!) << 3) | (pop ? 64 : 0));
+      runX87(ctx, `x87 ${name}`, constantArg(ctx, stackIndex(first) | (stackIndex(second!) << 3) | (pop ? 64 : 0)));
     }
   };
 }
@@ -103,23 +102,20 @@ function arithmetic(name: string, pop: boolean): Lowering {
 const UNORDERED = 2;
 
 /** C3, C2, C0 by the order -1, 0, 1, 2. */
-export function setConditions(f: Fpu, order: number): void {
-  f.status &= ~(FSW_C0 | FSW_C2 | FSW_C3);
-  if (order === UNORDERED) f.status |= FSW_C0 | FSW_C2 | FSW_C3;
-  else if (order === 0) f.status |= FSW_C3;
-  else if (order === -1) f.status |= FSW_C0;
+function setConditions(order: number): void {
+  fpu.status &= ~(FSW_C0 | FSW_C2 | FSW_C3);
+  if (order === UNORDERED) fpu.status |= FSW_C0 | FSW_C2 | FSW_C3;
+  else if (order === 0) fpu.status |= FSW_C3;
+  else if (order === -1) fpu.status |= FSW_C0;
 }
 
-/** ZF, PF, CF likewise; OF, SF and AF become 0. */
-function setRflags(f: Fpu, order: number): void {
-  const bits = order === UNORDERED ? ZF | PF | CF : order === 0 ? ZF : order === -1 ? CF : 0;
-  f.view.setUint32(REGISTER_FILE + OFF_FLAG_OP, FLAGS_BITS, true);
-  f.view.setUint32(REGISTER_FILE + OFF_FLAG_RESULT, bits, true);
-  f.view.setUint32(REGISTER_FILE + OFF_FLAG_RESULT + 4, 0, true);
+/** ZF, PF, CF likewise. */
+function rflagsOf(order: number): number {
+  return order === UNORDERED ? ZF | PF | CF : order === 0 ? ZF : order === -1 ? CF : 0;
 }
 
-/** ST(0) with `s`, or with an empty register where that is null. */
-function compare(s: Parts | null, quiet: boolean, pops: number, set = setConditions): void {
+/** The order of ST(0) and `s`, or of an empty register where that is null. */
+function compare(s: Parts | null, quiet: boolean, pops: number): number {
   let order = UNORDERED;
   let done: boolean;
   if (s === null || fpu.isEmpty(0)) {
@@ -128,24 +124,35 @@ function compare(s: Parts | null, quiet: boolean, pops: number, set = setConditi
     order = fpu.arithmetic.compare(fpu.get(0, A), s, quiet);
     done = fpu.commit();
   }
-  set(fpu, order);
-  if (!done) return;
-  for (let i = 0; i < pops; i++) fpu.pop();
+  for (let i = 0; done && i < pops; i++) fpu.pop();
+  return order;
 }
 
-// Bits 0 … 2 the register, 3 quiet, 4 … 5 pops, 6 to RFLAGS.
+/** Bits 0 … 2 the register, 3 quiet, 4 … 5 pops. */
+function compareRegister(arg: number): number {
+  const source = fpu.isEmpty(arg & 7) ? null : fpu.get(arg & 7, B);
+  return compare(source, (arg & 8) !== 0, arg >> 4);
+}
+
 registerHelper('x87 compare', (machine, arg) => {
   fpu.enter(machine);
-  const source = fpu.isEmpty(arg & 7) ? null : fpu.get(arg & 7, B);
-  compare(source, (arg & 8) !== 0, (arg >> 4) & 3, arg > 63 ? setRflags : setConditions);
+  setConditions(compareRegister(arg));
   return fpu.leave();
+});
+
+/** FCOMI and its kin: returns the flags. */
+registerHelper('x87 compare flags', (machine, arg) => {
+  fpu.enter(machine);
+  const flags = rflagsOf(compareRegister(arg));
+  fpu.leave();
+  return flags;
 });
 
 for (const [format, read] of Object.entries(MEMORY)) {
   for (const pops of [0, 1]) {
     registerHelper(`x87 compare ${format} ${pops}`, (machine, address) => {
       fpu.enter(machine);
-      compare(read(machine.view, address >>> 0), false, pops);
+      setConditions(compare(read(machine.view, address >>> 0), false, pops));
       return fpu.leave();
     });
   }
@@ -153,7 +160,7 @@ for (const [format, read] of Object.entries(MEMORY)) {
 
 registerHelper('x87 ftst', (machine) => {
   fpu.enter(machine);
-  compare(setZero(B, false), false, 0);
+  setConditions(compare(setZero(B, false), false, 0));
   return fpu.leave();
 });
 
@@ -162,11 +169,18 @@ function comparison(quiet: boolean, pops: number, flags: boolean): Lowering {
     begin(ctx);
     const operand = insn.operands.at(-1);
     if (operand?.kind === 'mem') {
-      ctx.callHelper(`x87 compare ${formatOf(insn, operand)} ${pops}`, checkedOperand(ctx, operand, false));
+      runX87(ctx, `x87 compare ${formatOf(insn, operand)} ${pops}`, checkedOperand(ctx, operand, false));
       return;
     }
     const source = operand === undefined ? 1 : stackIndex(operand);
-    callWith(ctx, 'x87 compare', source | (quiet ? 8 : 0) | (pops << 4) | (flags ? 64 : 0));
+    const arg = constantArg(ctx, source | (quiet ? 8 : 0) | (pops << 4));
+    if (flags) {
+      callX87(ctx, 'x87 compare flags', arg);
+      ctx.code.i64ExtendI32U();
+      ctx.setFlagsBits();
+    } else {
+      runX87(ctx, 'x87 compare', arg);
+    }
   };
 }
 

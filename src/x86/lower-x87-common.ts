@@ -5,17 +5,32 @@
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Instruction, MemoryOperand, Operand } from './instruction.ts';
-import { checkPending } from './lower-sse-common.ts';
-import type { Lowering, LoweringContext } from './lowering.ts';
-import { OFF_FDP, OFF_FIP, OFF_FSW, OFF_FTW, OFF_ST } from './state.ts';
-import { FSW_C1, FSW_TOP, FSW_TOP_SHIFT } from './x87-words.ts';
+import { EXIT_KIND_SLOW, FUNC_HELPER, type Lowering, type LoweringContext } from './lowering.ts';
+import { OFF_FDP, OFF_FIP, OFF_FSW, OFF_ST, VECTOR_MF } from './state.ts';
+import { helperId } from './support.ts';
+import { FSW_C1, FSW_ES, FSW_TOP, FSW_TOP_SHIFT } from './x87-words.ts';
 
 // --- instructions ---
 
-/** Every instruction but those of control: reports a pending exception. */
-export function begin(ctx: LoweringContext): void {
-  checkPending(ctx);
+/**
+ * Reports a pending exception: what all but the FN… instructions begin with. Returns a local with the status word and, in
+ * its upper half, the tags, which stand beside it.
+ */
+export function wait(ctx: LoweringContext): number {
+  const code = ctx.code;
+  const stack = ctx.temp('i32');
+  code.i32Const(REGISTER_FILE).i32Load(OFF_FSW).localTee(stack).i32Const(FSW_ES).i32And().if();
+  if (ctx.careful) ctx.exception(VECTOR_MF);
+  else ctx.exit(EXIT_KIND_SLOW, ctx.insn.rip, ctx.remaining);
+  code.end();
+  return stack;
+}
+
+/** Begins an instruction that is none of control; returns as `wait`. */
+export function begin(ctx: LoweringContext): number {
+  const stack = wait(ctx);
   ctx.code.i32Const(REGISTER_FILE).i64Const(BigInt(ctx.insn.rip)).i64Store(OFF_FIP);
+  return stack;
 }
 
 /**
@@ -32,11 +47,27 @@ export function checkedOperand(ctx: LoweringContext, operand: MemoryOperand, wri
   return address;
 }
 
-/** Calls a helper with a constant. */
-export function callWith(ctx: LoweringContext, helper: string, value: number): void {
-  const arg = ctx.temp('i32');
-  ctx.code.i32Const(value).localSet(arg);
-  ctx.callHelper(helper, arg);
+/**
+ * Calls a helper that sees nothing of the machine but the x87 and memory that has been checked, with the i32 local `arg`
+ * (-1: 0), and pushes what it returns. No register goes to the register file and back, as with `ctx.callHelper`.
+ */
+export function callX87(ctx: LoweringContext, name: string, arg = -1): void {
+  const code = ctx.code.i32Const(helperId(name));
+  if (arg >= 0) code.localGet(arg);
+  else code.i32Const(0);
+  code.call(FUNC_HELPER);
+}
+
+/** As `callX87`, for what returns nothing. */
+export function runX87(ctx: LoweringContext, name: string, arg = -1): void {
+  callX87(ctx, name, arg);
+  ctx.code.drop();
+}
+
+/** A constant as the argument of a helper. */
+export function constantArg(ctx: LoweringContext, value: number): number {
+  ctx.code.i32Const(value);
+  return ctx.toTemp('i32');
 }
 
 export function stackIndex(operand: Operand): number {
@@ -55,32 +86,28 @@ export function memory(insn: Instruction): MemoryOperand {
 export function helper(name: string): Lowering {
   return (ctx) => {
     begin(ctx);
-    ctx.callHelper(name);
+    runX87(ctx, name);
   };
 }
 
-// --- code for the stack ---
+// --- code for the stack; `stack` is what `wait` returns ---
 
-/** The status word, as a local. */
-export function readStatus(ctx: LoweringContext): number {
-  ctx.code.i32Const(REGISTER_FILE).i32Load16U(OFF_FSW);
-  return ctx.toTemp('i32');
-}
+const TAGS_SHIFT = 16;
 
 /** The number of the physical register that is ST(i), as a local. */
-export function physical(ctx: LoweringContext, status: number, i: number): number {
-  const code = ctx.code.localGet(status).i32Const(FSW_TOP_SHIFT).i32ShrU();
+export function physical(ctx: LoweringContext, stack: number, i: number): number {
+  const code = ctx.code.localGet(stack).i32Const(FSW_TOP_SHIFT).i32ShrU();
   if (i !== 0) code.i32Const(i).i32Add();
   code.i32Const(7).i32And();
   return ctx.toTemp('i32');
 }
 
 /** Pushes an i32: the tag of a physical register, 1 when it is valid. */
-export function pushTag(ctx: LoweringContext, register: number): void {
-  ctx.code.i32Const(REGISTER_FILE).i32Load16U(OFF_FTW).localGet(register).i32ShrU().i32Const(1).i32And();
+export function pushTag(ctx: LoweringContext, stack: number, register: number): void {
+  ctx.code.localGet(stack).i32Const(TAGS_SHIFT).i32ShrU().localGet(register).i32ShrU().i32Const(1).i32And();
 }
 
-/** Pushes the offset of a physical register, to which OFF_ST + REGISTER_FILE is to be added. */
+/** Pushes the offset of a physical register, to which ST is to be added. */
 export function pushOffset(ctx: LoweringContext, register: number): void {
   ctx.code.localGet(register).i32Const(4).i32Shl();
 }
@@ -105,27 +132,35 @@ export function readRegister(ctx: LoweringContext, register: number): [number, n
   return [significand, ctx.toTemp('i32')];
 }
 
-/** Clears C1 and makes TOP the local `top` (-1: leaves it). */
-export function writeStatus(ctx: LoweringContext, status: number, top = -1): void {
-  const code = ctx.code;
-  code.i32Const(REGISTER_FILE).localGet(status);
-  code.i32Const(0xffff & ~(top >= 0 ? FSW_C1 | FSW_TOP : FSW_C1)).i32And();
-  if (top >= 0) code.localGet(top).i32Const(FSW_TOP_SHIFT).i32Shl().i32Or();
-  code.i32Store16(OFF_FSW);
+/** Physical registers, as locals. */
+export interface StackChange {
+  readonly top?: number;
+  readonly valid?: number;
+  readonly empty?: readonly number[];
 }
 
-/** Marks a physical register valid or empty. */
-export function writeTag(ctx: LoweringContext, register: number, valid: boolean): void {
-  const code = ctx.code;
-  code.i32Const(REGISTER_FILE).i32Const(REGISTER_FILE).i32Load16U(OFF_FTW);
-  code.i32Const(1).localGet(register).i32Shl();
-  if (valid) code.i32Or();
-  else code.i32Const(-1).i32Xor().i32And();
-  code.i32Store16(OFF_FTW);
+/** Clears C1; makes a register the top, valid or empty. */
+export function writeStack(ctx: LoweringContext, stack: number, { top, valid, empty = [] }: StackChange = {}): void {
+  const code = ctx.code.i32Const(REGISTER_FILE).localGet(stack);
+  code.i32Const(~(top === undefined ? FSW_C1 : FSW_C1 | FSW_TOP)).i32And();
+  if (top !== undefined) code.localGet(top).i32Const(FSW_TOP_SHIFT).i32Shl().i32Or();
+  if (valid !== undefined)
+    code
+      .i32Const(1 << TAGS_SHIFT)
+      .localGet(valid)
+      .i32Shl()
+      .i32Or();
+  for (const register of empty)
+    code
+      .i32Const(~(1 << TAGS_SHIFT))
+      .localGet(register)
+      .i32Rotl()
+      .i32And();
+  code.i32Store(OFF_FSW);
 }
 
-/** Drops ST(0), which is physical register `top`. */
-export function pop(ctx: LoweringContext, status: number, top: number): void {
-  writeTag(ctx, top, false);
-  writeStatus(ctx, status, physical(ctx, status, 1));
+/** As `writeStack`, ST(0) being dropped. */
+export function pop(ctx: LoweringContext, stack: number, { valid, empty = [] }: StackChange = {}): void {
+  const change = { top: physical(ctx, stack, 1), empty: [...empty, physical(ctx, stack, 0)] };
+  writeStack(ctx, stack, valid === undefined ? change : { ...change, valid });
 }

@@ -5,8 +5,7 @@
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import { FXSAVE_SIZE, MXCSR_MASK, mxcsrOf, restoreImage, saveImage } from './fxsave.ts';
-import { checkPending } from './lower-sse-common.ts';
-import { begin, memory } from './lower-x87-common.ts';
+import { begin, memory, runX87, wait } from './lower-x87-common.ts';
 import type { Lowering, LoweringContext } from './lowering.ts';
 import {
   CONTEXT_SIZE,
@@ -35,7 +34,7 @@ const REGISTERS = REGISTER_FILE + OFF_ST;
 // --- control and status word ---
 
 const fldcw: Lowering = (ctx, insn) => {
-  checkPending(ctx);
+  wait(ctx);
   const code = ctx.code;
   const address = ctx.checked(memory(insn), 2, false);
   code.localGet(address).i32Load16U().i32Const(FCW_WRITABLE).i32And().i32Const(FCW_ONE).i32Or();
@@ -181,10 +180,10 @@ for (const wide of [true, false]) {
 /** fnstenv, fldenv, fnsave, frstor. */
 function environment(op: string, waits: boolean, write: boolean): Lowering {
   return (ctx, insn) => {
-    if (waits) checkPending(ctx);
+    if (waits) wait(ctx);
     const operand = memory(insn);
     const narrow = operand.size === 14 || operand.size === 94;
-    ctx.callHelper(`x87 ${op}${narrow ? '16' : ''}`, ctx.checked(operand, operand.size, write));
+    runX87(ctx, `x87 ${op}${narrow ? '16' : ''}`, ctx.checked(operand, operand.size, write));
   };
 }
 
@@ -225,8 +224,8 @@ export function addControlLowerings(map: Map<string, Lowering>): void {
   map.set('fnstcw', storeWord(OFF_FCW));
   map.set('fnstsw', storeWord(OFF_FSW));
   map.set('fnclex', fnclex);
-  map.set('fninit', (ctx) => ctx.callHelper('x87 fninit'));
-  map.set('fwait', checkPending);
+  map.set('fninit', (ctx) => runX87(ctx, 'x87 fninit'));
+  map.set('fwait', wait);
   map.set('fnop', begin);
   map.set('fnstenv', environment('fnstenv', false, true));
   map.set('fldenv', environment('fldenv', true, false));

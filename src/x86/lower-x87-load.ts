@@ -7,15 +7,15 @@ import type { MemoryOperand } from './instruction.ts';
 import {
   begin,
   checkedOperand,
+  constantArg,
   helper,
   memory,
   physical,
   pushTag,
   readRegister,
-  readStatus,
+  runX87,
   writeRegister,
-  writeStatus,
-  writeTag,
+  writeStack,
 } from './lower-x87-common.ts';
 import { A, fpu, R } from './lower-x87-fpu.ts';
 import type { Lowering, LoweringContext } from './lowering.ts';
@@ -37,12 +37,11 @@ interface Load {
   readonly value: () => [significand: number, signExponent: number];
 }
 
-/** Pushes a number onto the stack. */
-function load(ctx: LoweringContext, l: Load): void {
+/** Pushes a number onto the stack (`stack` as `begin` returns it). */
+function load(ctx: LoweringContext, stack: number, l: Load): void {
   const code = ctx.code;
-  const status = readStatus(ctx);
-  const target = physical(ctx, status, 7);
-  pushTag(ctx, target);
+  const target = physical(ctx, stack, 7);
+  pushTag(ctx, stack, target);
   code.i32Eqz();
   if (l.condition !== undefined) {
     l.condition();
@@ -51,15 +50,14 @@ function load(ctx: LoweringContext, l: Load): void {
   code.if();
   const [significand, signExponent] = l.value();
   writeRegister(ctx, target, significand, signExponent);
-  writeTag(ctx, target, true);
-  writeStatus(ctx, status, target);
+  writeStack(ctx, stack, { top: target, valid: target });
   code.else();
-  ctx.callHelper(l.slow, l.arg);
+  runX87(ctx, l.slow, l.arg);
   code.end();
 }
 
 /** fld m32 and m64: zeros and normal numbers. */
-function loadFloat(ctx: LoweringContext, operand: MemoryOperand): void {
+function loadFloat(ctx: LoweringContext, stack: number, operand: MemoryOperand): void {
   const code = ctx.code;
   const address = checkedOperand(ctx, operand, false);
   const wide = operand.size === 8;
@@ -76,7 +74,7 @@ function loadFloat(ctx: LoweringContext, operand: MemoryOperand): void {
     .i32Const(maximum - 1)
     .i32LtU();
   const normal = ctx.toTemp('i32');
-  load(ctx, {
+  load(ctx, stack, {
     slow: wide ? 'x87 fld m64' : 'x87 fld m32',
     arg: address,
     condition: () => {
@@ -116,15 +114,14 @@ function loadFloat(ctx: LoweringContext, operand: MemoryOperand): void {
 }
 
 const fld: Lowering = (ctx, insn) => {
-  begin(ctx);
+  const stack = begin(ctx);
   const code = ctx.code;
   const operand = insn.operands[0]!;
   if (operand.kind === 'reg') {
-    const arg = ctx.temp('i32');
-    code.i32Const(operand.index).localSet(arg);
-    const source = physical(ctx, readStatus(ctx), operand.index);
-    const condition = () => pushTag(ctx, source);
-    load(ctx, { slow: 'x87 fld st', arg, condition, value: () => readRegister(ctx, source) });
+    const arg = constantArg(ctx, operand.index);
+    const source = physical(ctx, stack, operand.index);
+    const condition = () => pushTag(ctx, stack, source);
+    load(ctx, stack, { slow: 'x87 fld st', arg, condition, value: () => readRegister(ctx, source) });
   } else if (operand.kind === 'mem' && operand.size === 10) {
     const address = checkedOperand(ctx, operand, false);
     const value = (): [number, number] => {
@@ -133,14 +130,14 @@ const fld: Lowering = (ctx, insn) => {
       code.localGet(address).i32Load16U(8);
       return [significand, ctx.toTemp('i32')];
     };
-    load(ctx, { slow: 'x87 overflow', arg: address, value });
+    load(ctx, stack, { slow: 'x87 overflow', arg: address, value });
   } else if (operand.kind === 'mem') {
-    loadFloat(ctx, operand);
+    loadFloat(ctx, stack, operand);
   }
 };
 
 const fild: Lowering = (ctx, insn) => {
-  begin(ctx);
+  const stack = begin(ctx);
   const code = ctx.code;
   const operand = memory(insn);
   const address = checkedOperand(ctx, operand, false);
@@ -165,19 +162,19 @@ const fild: Lowering = (ctx, insn) => {
     code.i32Const(0).localGet(integer).i64Const(0).i64Ne().select();
     return [significand, ctx.toTemp('i32')];
   };
-  load(ctx, { slow: 'x87 overflow', arg: address, value });
+  load(ctx, stack, { slow: 'x87 overflow', arg: address, value });
 };
 
 function constant(signExponent: number, significand: bigint): Lowering {
   return (ctx) => {
-    begin(ctx);
+    const stack = begin(ctx);
     const value = (): [number, number] => {
       ctx.code.i64Const(BigInt.asIntN(64, significand));
       const local = ctx.toTemp('i64');
       ctx.code.i32Const(signExponent);
       return [local, ctx.toTemp('i32')];
     };
-    load(ctx, { slow: 'x87 overflow', arg: -1, value });
+    load(ctx, stack, { slow: 'x87 overflow', arg: -1, value });
   };
 }
 
@@ -253,7 +250,7 @@ export function addLoadLowerings(map: Map<string, Lowering>): void {
   map.set('fild', fild);
   map.set('fbld', (ctx, insn) => {
     begin(ctx);
-    ctx.callHelper('x87 fbld', checkedOperand(ctx, memory(insn), false));
+    runX87(ctx, 'x87 fbld', checkedOperand(ctx, memory(insn), false));
   });
   map.set('fld1', constant(0x3fff, 1n << 63n));
   map.set('fldz', constant(0, 0n));

@@ -2,19 +2,18 @@
 
 import {
   begin,
-  callWith,
+  constantArg,
   helper,
   physical,
   pop,
   pushOffset,
   pushTag,
   readRegister,
-  readStatus,
+  runX87,
   ST,
   stackIndex,
   writeRegister,
-  writeStatus,
-  writeTag,
+  writeStack,
 } from './lower-x87-common.ts';
 import { A, fpu, R } from './lower-x87-fpu.ts';
 import type { Lowering } from './lowering.ts';
@@ -33,32 +32,30 @@ import { registerHelper } from './support.ts';
 import { FSW_C0, FSW_C1, FSW_C2, FSW_C3 } from './x87-words.ts';
 
 const fxch: Lowering = (ctx, insn) => {
-  begin(ctx);
+  const stack = begin(ctx);
   const code = ctx.code;
   const index = stackIndex(insn.operands[1]!);
-  const status = readStatus(ctx);
-  const a = physical(ctx, status, 0);
-  const b = physical(ctx, status, index);
-  pushTag(ctx, a);
-  pushTag(ctx, b);
+  const a = physical(ctx, stack, 0);
+  const b = physical(ctx, stack, index);
+  pushTag(ctx, stack, a);
+  pushTag(ctx, stack, b);
   code.i32And().if();
   const [aSignificand, aExponent] = readRegister(ctx, a);
   const [bSignificand, bExponent] = readRegister(ctx, b);
   writeRegister(ctx, a, bSignificand, bExponent);
   writeRegister(ctx, b, aSignificand, aExponent);
-  writeStatus(ctx, status);
+  writeStack(ctx, stack);
   code.else();
-  callWith(ctx, 'x87 fxch', index);
+  runX87(ctx, 'x87 fxch', constantArg(ctx, index));
   code.end();
 };
 
 function sign(negate: boolean): Lowering {
   return (ctx) => {
-    begin(ctx);
+    const stack = begin(ctx);
     const code = ctx.code;
-    const status = readStatus(ctx);
-    const top = physical(ctx, status, 0);
-    pushTag(ctx, top);
+    const top = physical(ctx, stack, 0);
+    pushTag(ctx, stack, top);
     code.if();
     pushOffset(ctx, top);
     pushOffset(ctx, top);
@@ -66,9 +63,9 @@ function sign(negate: boolean): Lowering {
     if (negate) code.i32Const(0x8000).i32Xor();
     else code.i32Const(0x7fff).i32And();
     code.i32Store16(ST + 8);
-    writeStatus(ctx, status);
+    writeStack(ctx, stack);
     code.else();
-    ctx.callHelper('x87 underflow');
+    runX87(ctx, 'x87 underflow');
     code.end();
   };
 }
@@ -87,22 +84,21 @@ const FCMOV = {
 
 function conditional(cc: number): Lowering {
   return (ctx, insn) => {
-    begin(ctx);
+    const stack = begin(ctx);
     const code = ctx.code;
-    const status = readStatus(ctx);
-    const top = physical(ctx, status, 0);
-    const source = physical(ctx, status, stackIndex(insn.operands[1]!));
+    const top = physical(ctx, stack, 0);
+    const source = physical(ctx, stack, stackIndex(insn.operands[1]!));
     ctx.condition(cc);
     const condition = ctx.toTemp('i32');
-    pushTag(ctx, top);
-    pushTag(ctx, source);
+    pushTag(ctx, stack, top);
+    pushTag(ctx, stack, source);
     code.i32And().if();
     code.localGet(condition).if();
     const [significand, signExponent] = readRegister(ctx, source);
     writeRegister(ctx, top, significand, signExponent);
     code.end();
     code.else();
-    ctx.callHelper('x87 underflow');
+    runX87(ctx, 'x87 underflow');
     code.end();
   };
 }
@@ -110,19 +106,17 @@ function conditional(cc: number): Lowering {
 /** fincstp, fdecstp. */
 function turn(by: number): Lowering {
   return (ctx) => {
-    begin(ctx);
-    const status = readStatus(ctx);
-    writeStatus(ctx, status, physical(ctx, status, by & 7));
+    const stack = begin(ctx);
+    writeStack(ctx, stack, { top: physical(ctx, stack, by & 7) });
   };
 }
 
 function free(pops: boolean): Lowering {
   return (ctx, insn) => {
-    begin(ctx);
-    const status = readStatus(ctx);
-    writeTag(ctx, physical(ctx, status, stackIndex(insn.operands[0]!)), false);
-    if (pops) pop(ctx, status, physical(ctx, status, 0));
-    else writeStatus(ctx, status);
+    const stack = begin(ctx);
+    const register = physical(ctx, stack, stackIndex(insn.operands[0]!));
+    if (pops) pop(ctx, stack, { empty: [register] });
+    else writeStack(ctx, stack, { empty: [register] });
   };
 }
 

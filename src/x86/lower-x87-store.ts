@@ -6,17 +6,16 @@
 import type { MemoryOperand } from './instruction.ts';
 import {
   begin,
-  callWith,
   checkedOperand,
+  constantArg,
   memory,
   physical,
   pop,
   pushTag,
   readRegister,
-  readStatus,
+  runX87,
   writeRegister,
-  writeStatus,
-  writeTag,
+  writeStack,
 } from './lower-x87-common.ts';
 import { A, fpu, R } from './lower-x87-fpu.ts';
 import type { Lowering, LoweringContext } from './lowering.ts';
@@ -29,36 +28,34 @@ import { registerHelper } from './support.ts';
 /** Exceptions that, unmasked, prevent a store to memory (SDM vol. 1, 8.5.4 and 8.5.5). */
 const NO_STORE = IE | OE | UE;
 
-function storeExtended(ctx: LoweringContext, operand: MemoryOperand): void {
+function storeExtended(ctx: LoweringContext, stack: number, operand: MemoryOperand): void {
   const code = ctx.code;
   const address = checkedOperand(ctx, operand, true);
-  const status = readStatus(ctx);
-  const top = physical(ctx, status, 0);
-  pushTag(ctx, top);
+  const top = physical(ctx, stack, 0);
+  pushTag(ctx, stack, top);
   code.if();
   const [significand, signExponent] = readRegister(ctx, top);
   code.localGet(address).localGet(significand).i64Store();
   code.localGet(address).localGet(signExponent).i32Store16(8);
-  pop(ctx, status, top);
+  pop(ctx, stack);
   code.else();
-  ctx.callHelper('x87 fstp m80', address);
+  runX87(ctx, 'x87 fstp m80', address);
   code.end();
 }
 
 /** fst and fstp m32 and m64: zeros, and numbers that are normal and exact in the format. */
-function storeFloat(ctx: LoweringContext, operand: MemoryOperand, pops: boolean): void {
+function storeFloat(ctx: LoweringContext, stack: number, operand: MemoryOperand, pops: boolean): void {
   const code = ctx.code;
   const wide = operand.size === 8;
   const fractionBits = wide ? 52 : 23;
   const maximum = wide ? 0x7ff : 0xff;
   const address = checkedOperand(ctx, operand, true);
-  const status = readStatus(ctx);
-  const top = physical(ctx, status, 0);
+  const top = physical(ctx, stack, 0);
   const [significand, signExponent] = readRegister(ctx, top);
   code.localGet(signExponent).i32Const(0x7fff).i32And();
   code.i32Const(16383 - (maximum >> 1)).i32Sub();
   const exponent = ctx.toTemp('i32');
-  pushTag(ctx, top);
+  pushTag(ctx, stack, top);
   code
     .localGet(significand)
     .i64Const(1 + fractionBits)
@@ -90,40 +87,38 @@ function storeFloat(ctx: LoweringContext, operand: MemoryOperand, pops: boolean)
     .i64Shl()
     .i64Or();
   ctx.storeAt(address, operand.size, ctx.toTemp('i64'));
-  if (pops) pop(ctx, status, top);
-  else writeStatus(ctx, status);
+  if (pops) pop(ctx, stack);
+  else writeStack(ctx, stack);
   code.else();
-  ctx.callHelper(`x87 fst${pops ? 'p' : ''} m${operand.size * 8}`, address);
+  runX87(ctx, `x87 fst${pops ? 'p' : ''} m${operand.size * 8}`, address);
   code.end();
 }
 
-function storeRegister(ctx: LoweringContext, index: number, pops: boolean): void {
+function storeRegister(ctx: LoweringContext, stack: number, index: number, pops: boolean): void {
   const code = ctx.code;
-  const status = readStatus(ctx);
-  const top = physical(ctx, status, 0);
-  pushTag(ctx, top);
+  const top = physical(ctx, stack, 0);
+  pushTag(ctx, stack, top);
   code.if();
+  const target = physical(ctx, stack, index);
   if (index !== 0) {
-    const target = physical(ctx, status, index);
     const [significand, signExponent] = readRegister(ctx, top);
     writeRegister(ctx, target, significand, signExponent);
-    writeTag(ctx, target, true);
   }
-  if (pops) pop(ctx, status, top);
-  else writeStatus(ctx, status);
+  if (pops) pop(ctx, stack, index === 0 ? {} : { valid: target });
+  else writeStack(ctx, stack, { valid: target });
   code.else();
-  callWith(ctx, 'x87 fst st', index | (pops ? 8 : 0));
+  runX87(ctx, 'x87 fst st', constantArg(ctx, index | (pops ? 8 : 0)));
   code.end();
 }
 
 function fst(pops: boolean): Lowering {
   return (ctx, insn) => {
-    begin(ctx);
+    const stack = begin(ctx);
     const operand = insn.operands[0]!;
-    if (operand.kind === 'reg') storeRegister(ctx, operand.index, pops);
+    if (operand.kind === 'reg') storeRegister(ctx, stack, operand.index, pops);
     else if (operand.kind !== 'mem') throw new Error('operand');
-    else if (operand.size === 10) storeExtended(ctx, operand);
-    else storeFloat(ctx, operand, pops);
+    else if (operand.size === 10) storeExtended(ctx, stack, operand);
+    else storeFloat(ctx, stack, operand, pops);
   };
 }
 
@@ -132,7 +127,7 @@ function storeBy(op: string): Lowering {
   return (ctx, insn) => {
     begin(ctx);
     const operand = memory(insn);
-    ctx.callHelper(`x87 ${op} m${operand.size * 8}`, checkedOperand(ctx, operand, true));
+    runX87(ctx, `x87 ${op} m${operand.size * 8}`, checkedOperand(ctx, operand, true));
   };
 }
 
