@@ -5,7 +5,7 @@
 
 import type { AddressSpace } from '../lvm/address-space.ts';
 import { rflags, setRflags } from '../x86/flags.ts';
-import { FXSAVE_SIZE, fxrstor, fxsave } from '../x86/fxsave.ts';
+import { FXSAVE_SIZE, fxrstor, fxsave, initializeFpu } from '../x86/fxsave.ts';
 import { DF, R8, R9, R10, R11, R12, R13, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, TF } from '../x86/state.ts';
 import { SA_ONSTACK, SI_TIMER, SIGCHLD, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK } from './abi/signal.ts';
 import type { SignalAction } from './process.ts';
@@ -91,6 +91,7 @@ export function pushFrame(
   bytes.set(siginfo(info), AT_INFO);
   if (!space.write(fpstate, fxsave(context)) || !space.write(frame, bytes)) return false;
   if (useAlt && (alt.flags & SS_AUTODISARM) !== 0) thread.alt = NO_ALT_STACK;
+  initializeFpu(context);
   context.setNumber(RSP, frame);
   context.setNumber(RDI, info.signo);
   context.setNumber(RAX, 0);

@@ -3,7 +3,19 @@
  * signal frames on a saved context.
  */
 
-import { type Context, OFF_FCW, OFF_FDP, OFF_FIP, OFF_FOP, OFF_FSW, OFF_FTW, OFF_MXCSR, OFF_XMM } from './state.ts';
+import {
+  type Context,
+  FCW_DEFAULT,
+  MXCSR_DEFAULT,
+  OFF_FCW,
+  OFF_FDP,
+  OFF_FIP,
+  OFF_FOP,
+  OFF_FSW,
+  OFF_FTW,
+  OFF_MXCSR,
+  OFF_XMM,
+} from './state.ts';
 import { setWords, stackOffset } from './x87-words.ts';
 
 export const FXSAVE_SIZE = 512;
@@ -85,4 +97,13 @@ export function fxsave(context: Context): Uint8Array {
 /** Reserved bits of MXCSR are dropped, as the kernel does with a signal frame (arch/x86/kernel/fpu/signal.c). */
 export function fxrstor(context: Context, image: Uint8Array): void {
   restoreImage(context.u8, image, true);
+}
+
+const INITIAL = new Uint8Array(FXSAVE_SIZE);
+viewOf(INITIAL).setUint16(0, FCW_DEFAULT, true);
+viewOf(INITIAL).setUint32(AT_MXCSR, MXCSR_DEFAULT, true);
+
+/** The state that a program and every signal handler begin with (arch/x86/kernel/fpu/core.c, fpu__clear_user_states). */
+export function initializeFpu(context: Context): void {
+  restoreImage(context.u8, INITIAL, true);
 }
