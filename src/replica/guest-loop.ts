@@ -20,6 +20,8 @@ export interface Running {
   readonly lvm: NodeLvm;
   /** The host has no room for what the guest says, beyond the output that is held. */
   readonly blocked: () => boolean;
+  /** Bytes for other replicas that the kernel has not taken. */
+  readonly queued: () => number;
   /** This epoch ends now. */
   readonly capturing: (epoch: number) => void;
 }
@@ -28,6 +30,12 @@ export interface Running {
 const SPIN_MS = 0.3;
 /** Output that waits while another epoch is on its way gathers company for at most so long. */
 const GATHER_MS = 2;
+/**
+ * A kernel takes some 200 KiB a turn. With more than that to send to a replica, the guest stands back for as long as it ran
+ * just before (but no longer than this), or what the other replica needs would never get through beside a busy guest.
+ */
+const QUEUED_MAX = 256 << 10;
+const STAND_BACK_MS_MAX = 20;
 /** Epochs whose commit is timed; the oldest is forgotten when they are more. */
 const TIMED_MAX = 1024;
 
@@ -45,6 +53,7 @@ export class GuestLoop {
   #capturedMs = 0;
   #capturedAt = -1;
   #spinUntilMs = 0;
+  #standBackUntilMs = 0;
   /** When each epoch on its way was captured. */
   readonly #sent = new Map<number, number>();
   #committed = 0;
@@ -83,13 +92,29 @@ export class GuestLoop {
     const running = this.#running;
     if (running === null) return;
     this.#timeCommits();
-    if (this.#mayRun && running.runner.hasWork) running.runner.run();
+    if (this.#mayRun && running.runner.hasWork) this.#run();
     this.#endEpoch();
     this.#sleep();
   };
 
   get #mayRun(): boolean {
-    return this.#driver.mayRun && this.#running?.blocked() === false;
+    if (!this.#driver.mayRun || this.#running === null || this.#running.blocked()) return false;
+    return this.#standBackUntilMs === 0 || !this.#standsBack();
+  }
+
+  #standsBack(): boolean {
+    if (performance.now() < this.#standBackUntilMs && this.#running!.queued() > QUEUED_MAX) return true;
+    this.#standBackUntilMs = 0;
+    return false;
+  }
+
+  #run(): void {
+    const { runner, queued } = this.#running!;
+    const startMs = performance.now();
+    runner.run();
+    if (queued() <= QUEUED_MAX) return;
+    const endMs = performance.now();
+    this.#standBackUntilMs = endMs + Math.min(STAND_BACK_MS_MAX, endMs - startMs);
   }
 
   #endEpoch(): void {
@@ -139,7 +164,8 @@ export class GuestLoop {
     const mayRun = this.#mayRun;
     const output = driver.service?.output;
     const spinning = output !== undefined && output.heldCount > 0 && nowMs < this.#spinUntilMs;
-    if ((mayRun && runner.hasWork) || driver.epochDue(false, false) || spinning) {
+    const standingBack = this.#standBackUntilMs !== 0;
+    if ((mayRun && runner.hasWork) || driver.epochDue(false, false) || spinning || standingBack) {
       this.wake();
       return;
     }

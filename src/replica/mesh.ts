@@ -56,6 +56,13 @@ export class Mesh {
     this.#connections.get(to)?.send(FRAME_MESSAGE, encodeMessage(this.#envelope, message));
   }
 
+  /** Bytes that the kernel has not taken, of the connection that has most. */
+  get queued(): number {
+    let most = 0;
+    for (const connection of this.#connections.values()) most = Math.max(most, connection.queued);
+    return most;
+  }
+
   #connect(member: MemberId): void {
     const path = this.#wanted.get(member);
     if (path === undefined || this.#pending.has(member) || this.#connections.has(member)) return;

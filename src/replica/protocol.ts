@@ -46,6 +46,8 @@ export type ToReplica =
   /** All bytes of the stream before `offset` have arrived. */
   | { readonly kind: 'arrived'; readonly stream: 1 | 2; readonly offset: number }
   | { readonly kind: 'status' }
+  /** Is anybody there? */
+  | { readonly kind: 'ping' }
   | { readonly kind: 'failover' };
 
 export type FromReplica =
@@ -60,6 +62,7 @@ export type FromReplica =
   | { readonly kind: 'console'; readonly stream: 1 | 2; readonly offset: number; readonly bytes: Uint8Array }
   | { readonly kind: 'exit'; readonly status: GuestExit }
   | { readonly kind: 'status'; readonly status: ReplicaFigures }
+  | { readonly kind: 'pong' }
   | { readonly kind: 'alarm'; readonly code: string; readonly text: string }
   /** It ends after this, for a reason given before. */
   | { readonly kind: 'ended' }

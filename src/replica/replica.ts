@@ -34,6 +34,8 @@ export interface ReplicaDeps {
 }
 
 const HEARTBEAT_MS = 100;
+/** Chunks of a state transfer: the guest stands still for a millisecond or two for each. */
+const TRANSFER = { pages: 256, scan: 8192, bytes: 1 << 20 };
 /** A slice of translating ahead; the pause after it is so many times as long. */
 const WARM_SLICE_MS = 2;
 const WARM_PAUSE_FACTOR = 3;
@@ -74,7 +76,7 @@ export class Replica {
       },
     );
     const member = new Member({ self, generation, bootstrap, heartbeatMs: HEARTBEAT_MS });
-    this.#driver = new Driver(member, this.#world());
+    this.#driver = new Driver(member, this.#world(), { transfer: TRANSFER });
     this.#loop = new GuestLoop(this.#driver, epochMs);
     this.#outbox = new Outbox({
       console: (stream, offset, bytes) => say({ kind: 'console', stream, offset, bytes }),
@@ -115,6 +117,9 @@ export class Replica {
         break;
       case 'failover':
         this.#step({ kind: 'failover' });
+        break;
+      case 'ping':
+        this.#deps.say({ kind: 'pong' });
         break;
       default:
         this.#deps.say({ kind: 'status', status: this.#figures() });
@@ -191,6 +196,7 @@ export class Replica {
       machine,
       lvm,
       blocked: () => outbox.full,
+      queued: () => this.#mesh.queued,
       capturing: (epoch) => this.#safe.captured(epoch, lvm.taken),
     });
     this.#deps.say({ kind: 'serving', taken: lvm.taken });

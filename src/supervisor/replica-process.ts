@@ -25,8 +25,10 @@ export class ReplicaProcess {
   role: Role = 'learner';
   /** It was a member of a view. */
   belonged = false;
-  /** Its last status, and when it came; before the first: when it was started. */
+  /** Its last status, and when it came. */
   figures: ReplicaFigures | null = null;
+  figuresMs = Number.NEGATIVE_INFINITY;
+  /** When it last said anything, or was started. */
   heardMs = performance.now();
   /** Why it ended, in its own words. */
   failure: Extract<FromReplica, { kind: 'failed' }> | null = null;

@@ -125,7 +125,7 @@ export class ReplicatedService implements Controlled {
   async status(): Promise<ServiceStatus> {
     const asked = performance.now();
     for (const replica of this.#replicas) replica.send({ kind: 'status' });
-    const all = (): boolean => [...this.#replicas].every((one) => one.heardMs >= asked || !one.listening);
+    const all = (): boolean => [...this.#replicas].every((one) => one.figuresMs >= asked || !one.listening);
     await this.#until(all, STATUS_MS);
     return composeStatus({
       ...this.#options,
@@ -249,6 +249,7 @@ export class ReplicatedService implements Controlled {
         break;
       case 'status':
         replica.figures = message.status;
+        replica.figuresMs = performance.now();
         break;
       case 'alarm':
         this.#options.tell({ event: 'alarm', member: replica.member, code: message.code, text: message.text });
@@ -363,7 +364,7 @@ export class ReplicatedService implements Controlled {
   #look(): void {
     const nowMs = performance.now();
     for (const replica of this.#replicas) {
-      replica.send({ kind: 'status' });
+      replica.send({ kind: 'ping' });
       const out = replica.belonged && !this.#cell.value.members.includes(replica.member);
       if (out && nowMs - replica.heardMs > SILENT_MS) replica.kill();
     }
