@@ -200,17 +200,12 @@ for (const bits of [16, 32, 64]) {
   );
 }
 
-let decimal: readonly number[] = [];
-
 storeHelper(
   'fbst m80',
-  () => {
-    decimal = toDecimal(fpu.arithmetic, R, A);
-  },
+  () => toDecimal(fpu.arithmetic, R, A),
   (view, at) => {
-    decimal.forEach((byte, i) => {
-      view.setUint8(at + i, byte);
-    });
+    storeWords(view, at);
+    view.setUint16(at + 8, R.exponent, true);
   },
 );
 

@@ -1,7 +1,17 @@
 /** What the x87 loads and stores: Intel SDM vol. 1, 4.2, 4.7 and 8.3.3. */
 
 import { DE } from './softfloat.ts';
-import { DENORMAL, highWord, lowWord, NORMAL, normalize, type Parts, SIGNALING_NAN, toBig } from './softfloat-core.ts';
+import {
+  DENORMAL,
+  highWord,
+  lowWord,
+  NORMAL,
+  normalize,
+  type Parts,
+  SIGNALING_NAN,
+  toBig,
+  ZERO,
+} from './softfloat-core.ts';
 import type { X87Arithmetic } from './softfloat-x87.ts';
 
 /** 10^18 */
@@ -31,19 +41,15 @@ export function fromDecimal(p: Parts, at: (i: number) => number): Parts {
   return p;
 }
 
-/** FBSTP's answer to what is no number of eighteen digits. */
-const INDEFINITE = [0, 0, 0, 0, 0, 0, 0, 0xc0, 0xff, 0xff];
-
-/** The ten bytes of FBSTP; `r` is used. */
-export function toDecimal(e: X87Arithmetic, r: Parts, a: Parts): readonly number[] {
-  if (!e.toMagnitude(r, a, DECIMAL_HIGH, DECIMAL_LOW, false)) return INDEFINITE;
-  const bytes: number[] = [];
-  let value = toBig(r.high, r.low);
-  for (let i = 0; i < 9; i++) {
-    const digits = Number(value % 100n);
-    bytes.push(((digits / 10) << 4) | (digits % 10));
-    value /= 100n;
+/** FBSTP: ten bytes as r.low, r.high and, the last two, r.exponent. */
+export function toDecimal(e: X87Arithmetic, r: Parts, a: Parts): void {
+  if (!e.toMagnitude(r, a, DECIMAL_HIGH, DECIMAL_LOW, false)) {
+    r.set(ZERO, true, 0xffff, 0xc000_0000 | 0, 0);
+    return;
   }
-  bytes.push(r.negative ? 0x80 : 0);
-  return bytes;
+  // Digits of four bits: the decimal number read as a hexadecimal one.
+  const digits = BigInt(`0x${toBig(r.high, r.low)}`);
+  r.exponent = Number(digits >> 64n) | (r.negative ? 0x8000 : 0);
+  r.high = highWord(digits);
+  r.low = lowWord(digits);
 }

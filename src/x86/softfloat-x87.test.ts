@@ -171,8 +171,11 @@ describe('shorter formats', () => {
     const p = fromDecimal(new Parts(), (i) => digits[i]!);
     e.begin(DEFAULT);
     expect(text(p)).toBe('c037.db4da5d31879a700');
-    expect(toDecimal(e, new Parts(), p)).toEqual(digits);
-    expect(toDecimal(e, new Parts(), double(1e18))).toEqual([0, 0, 0, 0, 0, 0, 0, 0xc0, 0xff, 0xff]);
+    const r = new Parts();
+    toDecimal(e, r, p);
+    expect([r.exponent, r.high >>> 0, r.low >>> 0]).toEqual([0x8012, 0x3456_7890, 0x1234_5678]);
+    toDecimal(e, r, double(1e18));
+    expect([r.exponent, r.high >>> 0, r.low >>> 0]).toEqual([0xffff, 0xc000_0000, 0]);
     expect(e.flags).toBe(IE);
   });
 });
