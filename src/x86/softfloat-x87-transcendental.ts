@@ -24,11 +24,13 @@ const LOG2E = (ONE << SHIFT) / LN2;
 /** π of FSIN and the like, in units of 2^-66 (SDM vol. 1, 8.3.8): the arguments are reduced by it, as if it were exact. */
 const REDUCTION_PI = 0xc_90fd_aa22_168c_234cn;
 const REDUCTION_BITS = 66;
+
 /** ± significand × 2^exponent, or near that. */
 interface Real {
   readonly negative: boolean;
   readonly significand: bigint;
   readonly exponent: number;
+  /** Exactly that. */
   readonly exact?: boolean;
 }
 
