@@ -332,18 +332,19 @@ export class Code extends ByteWriter {
   body(): FunctionBody {
     const runs: number[] = [];
     for (const type of this.#locals) {
-      if (runs.length > 0 && runs.at(-1) === type) runs[runs.length - 2]!++;
+      if (runs.length > 0 && runs[runs.length - 1] === type) runs[runs.length - 2]!++;
       else runs.push(1, type);
     }
-    const out = new ByteWriter(runs.length * 3 + 8 + this.length);
-    out.u32(runs.length / 2);
+    const head = new ByteWriter(runs.length * 3 + 8);
+    head.u32(runs.length / 2);
     for (let i = 0; i < runs.length; i += 2) {
-      out.u32(runs[i]!);
-      out.byte(runs[i + 1]!);
+      head.u32(runs[i]!);
+      head.byte(runs[i + 1]!);
     }
-    const head = out.length;
-    out.append(this.view());
-    return { bytes: out.view(), calls: this.#calls.map(([offset, name]) => [head + offset, name]) };
+    const bytes = new Uint8Array(head.length + this.length);
+    bytes.set(head.view());
+    bytes.set(this.view(), head.length);
+    return { bytes, calls: this.#calls.map(([offset, name]) => [head.length + offset, name]) };
   }
 }
 

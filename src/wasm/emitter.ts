@@ -217,8 +217,7 @@ function limits(w: ByteWriter, min: number, max: number | undefined): void {
   if (max !== undefined) w.u32(max);
 }
 
-/** Appends a section of `count` entries, if there are any. */
-export function section(out: ByteWriter, id: number, count: number, content: ByteWriter): void {
+function section(out: ByteWriter, id: number, count: number, content: ByteWriter): void {
   if (count === 0) return;
   const head = new ByteWriter(8);
   head.u32(count);

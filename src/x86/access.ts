@@ -31,16 +31,20 @@ interface Checked {
 }
 
 export class BlockAccesses {
+  readonly #isVector: (op: string) => boolean;
   #insns: readonly Instruction[] = [];
   #at = 0;
-  #isVector: (op: string) => boolean = () => false;
   readonly #versions: number[] = new Array(16).fill(0);
   readonly #checked: Checked[] = [];
 
-  /** A new block; `isVector` tells the mnemonics that write general registers only as their first operand. */
-  begin(insns: readonly Instruction[], isVector: (op: string) => boolean): void {
-    this.#insns = insns;
+  /** `isVector` tells the mnemonics that write general registers only as their first operand. */
+  constructor(isVector: (op: string) => boolean) {
     this.#isVector = isVector;
+  }
+
+  /** A new block. */
+  begin(insns: readonly Instruction[]): void {
+    this.#insns = insns;
     this.clear();
   }
 
@@ -77,22 +81,23 @@ export class BlockAccesses {
     let high = mem.disp + size;
     const end = Math.min(this.#insns.length, this.#at + AHEAD);
     for (let i = this.#at; i < end; i++) {
-      const insn = this.#insns[i]!;
-      const [to] = insn.operands;
-      const simple = SIMPLE.has(insn.op);
-      if (!simple && !this.#isVector(insn.op)) break;
-      insn.operands.forEach((operand, k) => {
-        if (operand.kind !== 'mem' || operand.size === 0 || !sameRegisters(operand, mem)) return;
-        const writes = k === 0 && !READS_FIRST.has(insn.op) && (simple || insn.operands.length > 1);
-        if (writes !== write) return;
+      const { op, operands } = this.#insns[i]!;
+      const simple = SIMPLE.has(op);
+      if (!simple && !this.#isVector(op)) break;
+      for (let k = 0; k < operands.length; k++) {
+        const operand = operands[k]!;
+        if (operand.kind !== 'mem' || operand.size === 0 || !sameRegisters(operand, mem)) continue;
+        const writes = k === 0 && (simple || operands.length > 1) && !READS_FIRST.has(op);
+        if (writes !== write) continue;
         const l = Math.min(low, operand.disp);
         const h = Math.max(high, operand.disp + operand.size);
-        if (h - l > SPAN) return;
+        if (h - l > SPAN) continue;
         low = l;
         high = h;
-      });
+      }
+      const to = operands[0];
       if (to?.kind === 'reg' && to.file === 'gpr' && (to.index === mem.base || to.index === mem.index)) {
-        if (!READS_FIRST.has(insn.op) || insn.op === 'imul') break;
+        if (!READS_FIRST.has(op) || op === 'imul') break;
       }
     }
     this.#checked.push({

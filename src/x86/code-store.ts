@@ -16,24 +16,23 @@ export interface CodeKey {
 }
 
 export interface StoredPack {
-  /** Unique in the store. */
+  /** The same for packs of the same content. */
   readonly id: string;
   /** The bytes as they were added, or null when they are not there any more or are damaged. */
   read(): Uint8Array<ArrayBuffer> | null;
+  /** What `read` gave is no pack: it will not be found again. */
+  reject(): void;
 }
 
 export interface CodeStore {
-  /** Packs that may have code for the key, the best first. */
+  /** Packs of other processes that may have code for the key, the best first. */
   find(key: CodeKey): readonly StoredPack[];
 
-  /** Keeps a pack with code for these keys. Written later, in the background. */
+  /** There is something to keep: `collect` adds it when the store is about to write, some time later. */
+  announce(collect: () => void): void;
+
+  /** Keeps a pack with code for these keys. */
   add(keys: readonly CodeKey[], pack: Uint8Array<ArrayBuffer>): void;
-
-  /** The pack is not what it should be: it will not be found again. */
-  reject(pack: StoredPack): void;
-
-  /** `collect` adds what is ready to be kept; it is called before the store writes. */
-  onWrite(collect: () => void): void;
 }
 
 const FINGERPRINT_BYTES = 16;

@@ -22,7 +22,7 @@ import type {
   RepPrefix,
 } from './instruction.ts';
 import { ARITHMETIC_FLAGS, OF } from './state.ts';
-import { CONDITION_FLAGS, type Form, formsOf, type OperandSpec } from './table.ts';
+import { CONDITION_FLAGS, FORMS, type Form, formsOf, type OperandSpec } from './table.ts';
 
 export interface DecodeError {
   /**
@@ -44,18 +44,22 @@ export function isDecodeError(result: Instruction | DecodeError): result is Deco
  * Decodes the instruction at `bytes[offset]`, whose address is `rip`. Never throws.
  */
 export function decode(bytes: Uint8Array, offset: number, rip: number): Instruction | DecodeError {
-  return new Decoder(bytes, offset, rip).run();
+  return DECODER.decode(bytes, offset, rip);
 }
 
 const SHIFTS = new Set(['rol', 'ror', 'rcl', 'rcr', 'shl', 'shr', 'sar', 'shld', 'shrd']);
 const TWO_64 = 2 ** 64;
+const NO_BYTES: Uint8Array = new Uint8Array();
 
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** The state of one decoding; used again for the next. */
 class Decoder {
-  readonly #bytes: Uint8Array;
-  readonly #start: number;
-  readonly #rip: number;
-  readonly #end: number;
-  #pos: number;
+  #bytes = NO_BYTES;
+  #start = 0;
+  #rip = 0;
+  #end = 0;
+  #pos = 0;
   #overrun = false;
 
   #operandSize = 4;
@@ -67,16 +71,30 @@ class Decoder {
   #rex = 0;
   #modrm = 0;
   #opcode = 0;
-  #address: Omit<MemoryOperand, 'size'> | null = null;
+  /** What modrm says of memory. */
+  #base = -1;
+  #index = -1;
+  #scale: MemoryOperand['scale'] = 1;
+  #disp = 0;
   /** The memory operand is relative to the next instruction, whose address is known at the end. */
   #ripRelative = false;
 
-  constructor(bytes: Uint8Array, offset: number, rip: number) {
+  decode(bytes: Uint8Array, offset: number, rip: number): Instruction | DecodeError {
     this.#bytes = bytes;
     this.#start = offset;
     this.#pos = offset;
     this.#rip = rip;
     this.#end = Math.min(bytes.length, offset + MAX_INSTRUCTION_LENGTH);
+    this.#overrun = false;
+    this.#addressSize = 8;
+    this.#prefix66 = false;
+    this.#repeat = 0;
+    this.#lock = false;
+    this.#segment = 'none';
+    this.#rex = 0;
+    this.#modrm = 0;
+    this.#ripRelative = false;
+    return this.#run();
   }
 
   #byte(): number {
@@ -146,7 +164,7 @@ class Decoder {
     }
   }
 
-  run(): Instruction | DecodeError {
+  #run(): Instruction | DecodeError {
     this.#prefixes();
     if (this.#overrun) return this.#error('truncated');
     const rexW = (this.#rex & 8) !== 0;
@@ -156,7 +174,7 @@ class Decoder {
     if (form === null) return this.#error('unknown');
     if (form.hasModrm) {
       this.#modrm = this.#byte();
-      if (this.#modrm < 0xc0) this.#address = this.#memoryAddress();
+      if (this.#modrm < 0xc0) this.#memoryAddress();
     }
     const operands: Operand[] = [];
     for (const spec of form.operands) {
@@ -168,35 +186,31 @@ class Decoder {
     if (this.#lock && !(form.lock && operands[0]?.kind === 'mem')) return this.#error('unknown');
 
     const length = this.#pos - this.#start;
-    this.#resolveRelative(operands, length);
+    if (this.#ripRelative) this.#resolveRelative(operands, length);
     return this.#finish(form, operands, length);
   }
 
   #findForm(): Form | null {
-    const forms = formsOf(this.#opcode);
-    if (forms.length === 0) return null;
-    const prefix = this.#repeat === 0xf3 ? 'f3' : this.#repeat === 0xf2 ? 'f2' : this.#prefix66 ? '66' : 'np';
-    let modrm = -1;
-    for (const form of forms) {
-      if (form.prefix !== 'any' && form.prefix !== prefix) continue;
-      if (form.hasModrm && modrm < 0) {
-        if (this.#pos >= this.#end) {
-          this.#overrun = true;
-          return null;
-        }
-        modrm = this.#bytes[this.#pos]!;
+    const prefix = this.#repeat === 0xf3 ? 3 : this.#repeat === 0xf2 ? 2 : this.#prefix66 ? 1 : 0;
+    let modrm = 0;
+    if (USES_MODRM[this.#opcode] === 1) {
+      if (this.#pos >= this.#end) {
+        this.#overrun = true;
+        return null;
       }
-      if (form.modrm >= 0 && form.modrm !== modrm) continue;
-      if (form.digit >= 0 && form.digit !== ((modrm >> 3) & 7)) continue;
-      if (form.mod === 'mem' && modrm >= 0xc0) continue;
-      if (form.mod === 'reg' && modrm < 0xc0) continue;
-      return form;
+      modrm = this.#bytes[this.#pos]!;
     }
-    return null;
+    const at = (((this.#opcode << 2) | prefix) << 8) | modrm;
+    const found = FOUND[at]!;
+    if (found >= 0) return FORMS[found]!;
+    if (found === NO_FORM) return null;
+    const form = searchForm(this.#opcode, PREFIXES[prefix]!, modrm);
+    FOUND[at] = form?.id ?? NO_FORM;
+    return form;
   }
 
   /** SDM vol. 2, tables 2-2, 2-3 and 2-5. */
-  #memoryAddress(): Omit<MemoryOperand, 'size'> {
+  #memoryAddress(): void {
     const mod = this.#modrm >> 6;
     const rm = this.#modrm & 7;
     const rexB = (this.#rex & 1) << 3;
@@ -221,7 +235,10 @@ class Decoder {
     }
     if (mod === 1) disp = this.#i8();
     else if (mod === 2) disp = this.#i32();
-    return { kind: 'mem', base, index, scale, disp, segment: this.#segment, addressSize: this.#addressSize };
+    this.#base = base;
+    this.#index = index;
+    this.#scale = scale;
+    this.#disp = disp;
   }
 
   #size(type: string, register: boolean): number {
@@ -336,8 +353,17 @@ class Decoder {
   }
 
   #memory(type: string): MemoryOperand | null {
-    if (this.#address === null) return null;
-    return { ...this.#address, size: this.#size(type, false) };
+    if (this.#modrm >= 0xc0) return null;
+    return {
+      kind: 'mem',
+      base: this.#base,
+      index: this.#index,
+      scale: this.#scale,
+      disp: this.#disp,
+      segment: this.#segment,
+      addressSize: this.#addressSize,
+      size: this.#size(type, false),
+    };
   }
 
   #implicit(base: number, segment: MemoryOperand['segment'], type: string): MemoryOperand {
@@ -348,7 +374,7 @@ class Decoder {
   #gpr(index: number, size: number): RegisterOperand {
     // Without REX, encodings 4 … 7 of byte registers are AH, CH, DH, BH (SDM vol. 2, table 3-1).
     if (size === 1 && this.#rex === 0 && index >= 4) {
-      return { kind: 'reg', file: 'gpr', index: index - 4, size: 1, high: true };
+      return HIGH_BYTES[index - 4]!;
     }
     return register('gpr', index, size);
   }
@@ -380,14 +406,12 @@ class Decoder {
     return immediate(this.#operandSize === 2 ? (this.#u16() << 16) >> 16 : this.#i32(), this.#operandSize);
   }
 
-  #resolveRelative(operands: Operand[], length: number): void {
-    if (!this.#ripRelative) return;
-    for (let i = 0; i < operands.length; i++) {
-      const operand = operands[i]!;
+  #resolveRelative(operands: readonly Operand[], length: number): void {
+    for (const operand of operands) {
       if (operand.kind !== 'mem') continue;
       let disp = operand.disp + this.#rip + length;
       if (this.#addressSize === 4) disp %= 4294967296;
-      operands[i] = { ...operand, disp };
+      (operand as Mutable<MemoryOperand>).disp = disp;
     }
   }
 
@@ -465,10 +489,48 @@ class Decoder {
   }
 }
 
-function register(file: RegisterFile, index: number, size: number): RegisterOperand {
-  return { kind: 'reg', file, index, size, high: false };
+const DECODER = new Decoder();
+
+const PREFIXES = ['np', '66', 'f2', 'f3'] as const;
+/** Opcodes of which the byte behind tells the form. */
+const USES_MODRM = Uint8Array.from({ length: 512 }, (_, opcode) => Number(formsOf(opcode).some((f) => f.hasModrm)));
+/** Form found for (opcode, prefix, modrm), or one of these. */
+const UNKNOWN = -1;
+const NO_FORM = -2;
+const FOUND = new Int16Array(512 * 4 * 256).fill(UNKNOWN);
+
+function searchForm(opcode: number, prefix: string, modrm: number): Form | null {
+  for (const form of formsOf(opcode)) {
+    if (form.prefix !== 'any' && form.prefix !== prefix) continue;
+    if (form.modrm >= 0 && form.modrm !== modrm) continue;
+    if (form.digit >= 0 && form.digit !== ((modrm >> 3) & 7)) continue;
+    if (form.mod === 'mem' && modrm >= 0xc0) continue;
+    if (form.mod === 'reg' && modrm < 0xc0) continue;
+    return form;
+  }
+  return null;
 }
 
+// Operands that say only a register or a small number are made once.
+
+const REGISTERS: Record<RegisterFile, RegisterOperand[]> = { gpr: [], xmm: [], mmx: [], st: [], seg: [] };
+const HIGH_BYTES: readonly RegisterOperand[] = [0, 1, 2, 3].map((index) => {
+  return { kind: 'reg', file: 'gpr', index, size: 1, high: true };
+});
+
+function register(file: RegisterFile, index: number, size: number): RegisterOperand {
+  const made = REGISTERS[file];
+  const at = size * 16 + index;
+  made[at] ??= { kind: 'reg', file, index, size, high: false };
+  return made[at];
+}
+
+const SMALL = 128;
+const IMMEDIATES: (ImmediateOperand | undefined)[] = new Array(9 * 2 * SMALL);
+
 function immediate(value: number, size: number): ImmediateOperand {
-  return { kind: 'imm', value: BigInt(value), size };
+  if (value < -SMALL || value >= SMALL) return { kind: 'imm', value: BigInt(value), size };
+  const at = size * 2 * SMALL + value + SMALL;
+  IMMEDIATES[at] ??= { kind: 'imm', value: BigInt(value), size };
+  return IMMEDIATES[at];
 }

@@ -98,7 +98,7 @@ export class LoweringContext {
   ended = false;
 
   /** The block's checked memory accesses, and `code.depth` of its straight-line code. */
-  readonly accesses = new BlockAccesses();
+  readonly accesses: BlockAccesses;
   blockDepth = 0;
   /** In a run (sse-run.ts): the instruction to do again, and how many were left there. */
   #run: { readonly rip: number; readonly remaining: number } | null = null;
@@ -112,8 +112,17 @@ export class LoweringContext {
   readonly #xmm: number[] = new Array(16).fill(-1);
   /** Operands of the last comparison of floats. */
   readonly #floats: { f32?: [number, number]; f64?: [number, number] } = {};
-  readonly #temps: Record<string, number[]> = {};
-  readonly #tempsUsed: Record<string, number> = {};
+  readonly #temps: { readonly [T in ValueType]: Temporaries } = {
+    i32: { locals: [], used: 0 },
+    i64: { locals: [], used: 0 },
+    f32: { locals: [], used: 0 },
+    f64: { locals: [], used: 0 },
+    v128: { locals: [], used: 0 },
+    funcref: { locals: [], used: 0 },
+  };
+  /** What `writeBack` and `reload` write, from the second time on. */
+  #storing: Uint8Array | null = null;
+  #loading: Uint8Array | null = null;
   readonly depthParam = 0;
   readonly ripParam = 1;
   readonly budget: number;
@@ -124,7 +133,8 @@ export class LoweringContext {
   readonly flagA: number;
   readonly flagB: number;
 
-  constructor(code: Code, usage: Usage, careful: boolean) {
+  constructor(code: Code, usage: Usage, careful: boolean, isVector: (op: string) => boolean) {
+    this.accesses = new BlockAccesses(isVector);
     this.code = code;
     this.usage = usage;
     this.careful = careful;
@@ -143,17 +153,16 @@ export class LoweringContext {
   begin(insn: Instruction): void {
     this.insn = insn;
     this.touched = noUsage();
-    for (const type in this.#tempsUsed) this.#tempsUsed[type] = 0;
+    const { i32, i64, f32, f64, v128, funcref } = this.#temps;
+    i32.used = i64.used = f32.used = f64.used = v128.used = funcref.used = 0;
   }
 
   /** A local that is free until the end of the instruction. Its value is undefined. */
   temp(type: ValueType): number {
-    this.#temps[type] ??= [];
-    const list = this.#temps[type];
-    const used = this.#tempsUsed[type] ?? 0;
-    this.#tempsUsed[type] = used + 1;
-    if (used === list.length) list.push(this.code.local(type));
-    return list[used]!;
+    const temps = this.#temps[type];
+    const { locals } = temps;
+    if (temps.used === locals.length) locals.push(this.code.local(type));
+    return locals[temps.used++]!;
   }
 
   /** Pops a value into a new temporary. */
@@ -695,51 +704,70 @@ export class LoweringContext {
   /** Stores the modified registers, flags and the budget into the register file. */
   writeBack(): void {
     const code = this.code;
+    if (this.#storing !== null) {
+      code.append(this.#storing);
+      return;
+    }
+    const start = code.length;
     const { gprWritten, xmmWritten } = this.usage;
     for (let i = 0; i < 16; i++) {
-      if ((gprWritten >> i) & 1)
-        code
-          .i32Const(REGISTER_FILE)
-          .localGet(this.#gpr[i]!)
-          .i64Store(OFF_GPR + 8 * i);
+      if (((gprWritten >> i) & 1) === 0) continue;
+      code
+        .i32Const(REGISTER_FILE)
+        .localGet(this.#gpr[i]!)
+        .i64Store(OFF_GPR + 8 * i);
     }
     for (let i = 0; i < 16; i++) {
-      if ((xmmWritten >> i) & 1)
-        code
-          .i32Const(REGISTER_FILE)
-          .localGet(this.#xmm[i]!)
-          .v128Store(OFF_XMM + 16 * i);
+      if (((xmmWritten >> i) & 1) === 0) continue;
+      code
+        .i32Const(REGISTER_FILE)
+        .localGet(this.#xmm[i]!)
+        .v128Store(OFF_XMM + 16 * i);
     }
     code.i32Const(REGISTER_FILE).localGet(this.flagOp).i32Store(OFF_FLAG_OP);
     code.i32Const(REGISTER_FILE).localGet(this.flagResult).i64Store(OFF_FLAG_RESULT);
     code.i32Const(REGISTER_FILE).localGet(this.flagA).i64Store(OFF_FLAG_A);
     code.i32Const(REGISTER_FILE).localGet(this.flagB).i64Store(OFF_FLAG_B);
     code.i32Const(REGISTER_FILE).localGet(this.budget).i64Store(OFF_BUDGET);
+    this.#storing = code.bytes.slice(start, code.length);
   }
 
   /** Loads what the region uses from the register file. */
   reload(): void {
     const code = this.code;
+    if (this.#loading !== null) {
+      code.append(this.#loading);
+      return;
+    }
+    const start = code.length;
+    const { gprUsed, xmmUsed } = this.usage;
     for (let i = 0; i < 16; i++) {
-      if ((this.usage.gprUsed >> i) & 1)
-        code
-          .i32Const(REGISTER_FILE)
-          .i64Load(OFF_GPR + 8 * i)
-          .localSet(this.#gpr[i]!);
+      if (((gprUsed >> i) & 1) === 0) continue;
+      code
+        .i32Const(REGISTER_FILE)
+        .i64Load(OFF_GPR + 8 * i)
+        .localSet(this.#gpr[i]!);
     }
     for (let i = 0; i < 16; i++) {
-      if ((this.usage.xmmUsed >> i) & 1)
-        code
-          .i32Const(REGISTER_FILE)
-          .v128Load(OFF_XMM + 16 * i)
-          .localSet(this.#xmm[i]!);
+      if (((xmmUsed >> i) & 1) === 0) continue;
+      code
+        .i32Const(REGISTER_FILE)
+        .v128Load(OFF_XMM + 16 * i)
+        .localSet(this.#xmm[i]!);
     }
     code.i32Const(REGISTER_FILE).i32Load(OFF_FLAG_OP).localSet(this.flagOp);
     code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_RESULT).localSet(this.flagResult);
     code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_A).localSet(this.flagA);
     code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_B).localSet(this.flagB);
     code.i32Const(REGISTER_FILE).i64Load(OFF_BUDGET).localSet(this.budget);
+    this.#loading = code.bytes.slice(start, code.length);
   }
+}
+
+/** Locals of a type for values inside an instruction. */
+interface Temporaries {
+  readonly locals: number[];
+  used: number;
 }
 
 /** The address is known and below 4 GiB. */

@@ -6,7 +6,7 @@
 import { JUMP_CACHE, JUMP_CACHE_ENTRIES, REGISTER_FILE } from '../lvm/layout.ts';
 import { ByteWriter } from '../wasm/bytes.ts';
 import { type FunctionBody, patchIndex } from '../wasm/code.ts';
-import { type Code, ModuleBuilder, section } from '../wasm/emitter.ts';
+import { type Code, ModuleBuilder } from '../wasm/emitter.ts';
 import {
   KIND_ADC,
   KIND_ADD,
@@ -43,40 +43,70 @@ export interface NamedBody {
   readonly body: FunctionBody;
 }
 
-/** A module of functions exported as f0, f1, … in order; calls by name are resolved inside each group. */
-export function linkModule(groups: readonly (readonly NamedBody[])[]): Uint8Array<ArrayBuffer> {
+/**
+ * A module of functions exported as f0, f1, … in order; calls by name are resolved inside each group. Before it stand
+ * `room` bytes for the caller.
+ */
+export function linkModule(groups: readonly (readonly NamedBody[])[], room = 0): Uint8Array<ArrayBuffer> {
   let count = 0;
-  let size = 0;
+  let codeSize = 0;
   for (const group of groups) {
     count += group.length;
-    for (const { body } of group) size += body.bytes.length + 5;
+    for (const { body } of group) codeSize += body.bytes.length + u32Size(body.bytes.length);
   }
-  const out = new ByteWriter(PRELUDE.length + size + count * 10 + 64);
+  const out = new ByteWriter(room + PRELUDE.length + count * 12 + codeSize + 64);
+  out.length = room;
   out.append(PRELUDE);
-  const types = new ByteWriter(count);
-  for (let i = 0; i < count; i++) types.byte(REGION_TYPE);
-  section(out, 3, count, types);
-  const exports = new ByteWriter(count * 10);
-  for (let i = 0; i < count; i++) {
-    exports.name(`f${i}`);
-    exports.byte(0);
-    exports.u32(FIRST_FUNCTION + i);
-  }
-  section(out, 7, count, exports);
-  const code = new ByteWriter(size);
+  sectionHead(out, 3, count, count);
+  for (let i = 0; i < count; i++) out.byte(REGION_TYPE);
+  const names = exportNames(count);
+  sectionHead(out, 7, count, names.length);
+  out.append(names);
+  sectionHead(out, 10, count, codeSize);
   let first = FIRST_FUNCTION;
   for (const group of groups) {
-    const index = new Map(group.map(({ name }, i) => [name, first + i]));
     for (const { body } of group) {
-      code.u32(body.bytes.length);
-      const at = code.length;
-      code.append(body.bytes);
-      for (const [offset, name] of body.calls) patchIndex(code.bytes, at + offset, index.get(name)!);
+      out.u32(body.bytes.length);
+      const at = out.length;
+      out.append(body.bytes);
+      for (const [offset, name] of body.calls) {
+        const callee = group.findIndex((other) => other.name === name);
+        patchIndex(out.bytes, at + offset, first + callee);
+      }
     }
     first += group.length;
   }
-  section(out, 10, count, code);
-  return out.bytes.slice(0, out.length) as Uint8Array<ArrayBuffer>;
+  return out.bytes.subarray(0, out.length) as Uint8Array<ArrayBuffer>;
+}
+
+/** The export section's entries for f0, f1, … */
+function exportNames(count: number): Uint8Array {
+  if (count === 1) return ONE_NAME;
+  const out = new ByteWriter(count * 12);
+  for (let i = 0; i < count; i++) {
+    out.name(`f${i}`);
+    out.byte(0);
+    out.u32(FIRST_FUNCTION + i);
+  }
+  return out.view();
+}
+
+const ONE_NAME = Uint8Array.of(2, 0x66, 0x30, 0, FIRST_FUNCTION);
+
+function sectionHead(out: ByteWriter, id: number, count: number, size: number): void {
+  out.byte(id);
+  out.u32(u32Size(count) + size);
+  out.u32(count);
+}
+
+/** Bytes of an unsigned LEB128. */
+function u32Size(value: number): number {
+  let size = 1;
+  while (value >= 0x80) {
+    value >>>= 7;
+    size++;
+  }
+  return size;
 }
 
 /** The types and imports that every linked module begins with. */

@@ -32,23 +32,21 @@ export function sealPack(fresh: readonly FreshGroup[]): Uint8Array<ArrayBuffer> 
       length += bytes.length;
     }
   }
-  const wasm = linkModule(
+  const room = words.length * 4 + ((length + 3) & ~3);
+  const pack = linkModule(
     fresh.map(({ group, bodies }) => group.pieces.map(({ entry }, i) => ({ name: entry, body: bodies[i]! }))),
+    room,
   );
-  const padded = (length + 3) & ~3;
-  const pack = new Uint8Array(words.length * 4 + padded + wasm.length);
   const view = new DataView(pack.buffer);
   for (let i = 0; i < words.length; i++) view.setUint32(i * 4, words[i]!, true);
   let at = words.length * 4;
-  const wasmAt = at + padded;
   for (const { group } of fresh) {
     for (const { bytes } of group.pieces) {
       pack.set(bytes, at);
       at += bytes.length;
     }
   }
-  pack.set(wasm, wasmAt);
-  const module = new CodeModule(pack.subarray(wasmAt));
+  const module = new CodeModule(pack.subarray(room));
   let first = 0;
   for (const { group } of fresh) {
     group.module = module;

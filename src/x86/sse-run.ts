@@ -12,7 +12,9 @@ import type { Instruction } from './instruction.ts';
 /** Instructions: bounds what is done again. */
 const LIMIT = 48;
 
-const PROPAGATING = /^(add|sub|mul|div|sqrt)(ss|sd|ps|pd)$/;
+const PROPAGATING = new Set(
+  ['add', 'sub', 'mul', 'div', 'sqrt'].flatMap((op) => ['ss', 'sd', 'ps', 'pd'].map((type) => op + type)),
+);
 const EXCLUDED = /^(u?comis|rcp|rsqrt)/;
 
 export interface Run {
@@ -24,7 +26,7 @@ export interface Run {
 
 /** The run that begins at instruction `start`; null where there is none or it would save nothing. */
 export function findRun(insns: readonly Instruction[], start: number, has: (op: string) => boolean): Run | null {
-  if (!PROPAGATING.test(insns[start]!.op)) return null;
+  if (!PROPAGATING.has(insns[start]!.op)) return null;
   const covered = new Set<number>();
   /** The instruction whose result an XMM register holds. */
   const holder: number[] = new Array(16).fill(-1);
@@ -34,7 +36,7 @@ export function findRun(insns: readonly Instruction[], start: number, has: (op: 
     const [to, from] = insn.operands;
     if (to?.kind !== 'reg' || to.file !== 'xmm' || EXCLUDED.test(insn.op) || !has(insn.op)) break;
     if (from?.kind === 'reg' && from.file === 'mmx') break;
-    if (PROPAGATING.test(insn.op)) {
+    if (PROPAGATING.has(insn.op)) {
       const kind = insn.op.slice(-2);
       const cover = (register: number): void => {
         const by = holder[register]!;

@@ -18,54 +18,12 @@ export interface Structure {
 /** `successors[n]`: nodes; node 0 is the entry. */
 export function structureOf(successors: readonly (readonly number[])[]): Structure {
   const n = successors.length;
-  const order: number[] = new Array(n).fill(-1);
-  const post: number[] = [];
-  const seen: boolean[] = new Array(n).fill(false);
-  // Depth first without recursion: [node, next successor].
-  const stack: [number, number][] = [[0, 0]];
-  seen[0] = true;
-  while (stack.length > 0) {
-    const top = stack.at(-1)!;
-    const next = successors[top[0]]![top[1]++];
-    if (next === undefined) {
-      post.push(top[0]);
-      stack.pop();
-    } else if (!seen[next]) {
-      seen[next] = true;
-      stack.push([next, 0]);
-    }
-  }
-  const rpo = post.reverse();
-  rpo.forEach((node, i) => {
-    order[node] = i;
-  });
-  const preds: number[][] = Array.from({ length: n }, () => []);
+  if (n === 1 && successors[0]!.length === 0) return SINGLE;
+  const { rpo, order } = reversePostorder(successors);
+  const preds: number[][] = [];
+  for (let node = 0; node < n; node++) preds.push([]);
   for (const node of rpo) for (const s of successors[node]!) preds[s]!.push(node);
-  const idom: number[] = new Array(n).fill(-1);
-  idom[0] = 0;
-  const intersect = (a: number, b: number): number => {
-    while (a !== b) {
-      while (order[a]! > order[b]!) a = idom[a]!;
-      while (order[b]! > order[a]!) b = idom[b]!;
-    }
-    return a;
-  };
-  for (let changed = true; changed; ) {
-    changed = false;
-    for (const node of rpo) {
-      if (node === 0) continue;
-      let dom = -1;
-      for (const p of preds[node]!) if (idom[p] !== -1) dom = dom === -1 ? p : intersect(p, dom);
-      if (idom[node] !== dom) {
-        idom[node] = dom;
-        changed = true;
-      }
-    }
-  }
-  const dominates = (a: number, b: number): boolean => {
-    while (order[b]! > order[a]!) b = idom[b]!;
-    return a === b;
-  };
+  const idom = dominators(rpo, order, preds);
   const isLoop: boolean[] = new Array(n).fill(false);
   const isMerge: boolean[] = new Array(n).fill(false);
   let reducible = true;
@@ -74,14 +32,76 @@ export function structureOf(successors: readonly (readonly number[])[]): Structu
     for (const p of preds[node]!) {
       if (order[p]! < order[node]!) {
         forward++;
-      } else {
-        isLoop[node] = true;
-        if (!dominates(node, p)) reducible = false;
+        continue;
       }
+      isLoop[node] = true;
+      let dominator = p;
+      while (order[dominator]! > order[node]!) dominator = idom[dominator]!;
+      if (dominator !== node) reducible = false;
     }
     isMerge[node] = forward > 1;
   }
-  const children: number[][] = Array.from({ length: n }, () => []);
+  const children: number[][] = [];
+  for (let node = 0; node < n; node++) children.push([]);
   for (const node of rpo) if (node !== 0) children[idom[node]!]!.push(node);
   return { order, isLoop, isMerge, children, reducible };
+}
+
+const SINGLE: Structure = { order: [0], isLoop: [false], isMerge: [false], children: [[]], reducible: true };
+
+/** The reachable nodes in reverse postorder, and each one's number in it. Depth first without recursion. */
+function reversePostorder(successors: readonly (readonly number[])[]): { rpo: number[]; order: number[] } {
+  const n = successors.length;
+  const rpo: number[] = [];
+  const order: number[] = new Array(n).fill(-1);
+  const seen = new Uint8Array(n);
+  /** Which of its successors a node on the stack goes to next. */
+  const next = new Uint8Array(n);
+  const stack = [0];
+  seen[0] = 1;
+  while (stack.length > 0) {
+    const node = stack[stack.length - 1]!;
+    const list = successors[node]!;
+    if (next[node] === list.length) {
+      rpo.push(node);
+      stack.pop();
+      continue;
+    }
+    const s = list[next[node]!++]!;
+    if (seen[s] === 1) continue;
+    seen[s] = 1;
+    stack.push(s);
+  }
+  rpo.reverse();
+  for (let i = 0; i < rpo.length; i++) order[rpo[i]!] = i;
+  return { rpo, order };
+}
+
+/** Immediate dominators. */
+function dominators(rpo: readonly number[], order: readonly number[], preds: readonly number[][]): number[] {
+  const idom: number[] = new Array(order.length).fill(-1);
+  idom[0] = 0;
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (let i = 1; i < rpo.length; i++) {
+      const node = rpo[i]!;
+      let dom = -1;
+      for (const p of preds[node]!) {
+        if (idom[p] === -1) continue;
+        if (dom === -1) {
+          dom = p;
+          continue;
+        }
+        let other = p;
+        while (dom !== other) {
+          if (order[dom]! > order[other]!) dom = idom[dom]!;
+          else other = idom[other]!;
+        }
+      }
+      if (idom[node] === dom) continue;
+      idom[node] = dom;
+      changed = true;
+    }
+  }
+  return idom;
 }

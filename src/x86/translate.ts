@@ -26,7 +26,6 @@ import {
   EXIT_KIND_STOP,
   FUNC_LOOKUP,
   FUNC_SLOW,
-  type Lowering,
   LoweringContext,
   REGION_TYPE,
 } from './lowering.ts';
@@ -50,13 +49,12 @@ import { type Structure, structureOf } from './structure.ts';
 import { FORMS } from './table.ts';
 import { addUsage, covers, noUsage, type Usage, UsageModel } from './usage.ts';
 
-function loweringOf(op: string): Lowering | undefined {
-  return integerLowerings.get(op) ?? stringLowerings.get(op) ?? sseLowerings.get(op) ?? x87Lowerings.get(op);
-}
+const lowerings = new Map([...x87Lowerings, ...sseLowerings, ...stringLowerings, ...integerLowerings]);
+const isVector = (op: string): boolean => sseLowerings.has(op);
 
 /** True for a mnemonic that can be translated; others raise #UD. */
 export function isImplemented(insn: Instruction): boolean {
-  return insn.flow !== 'next' || loweringOf(insn.op) !== undefined;
+  return insn.flow !== 'next' || lowerings.has(insn.op);
 }
 
 export class Translator {
@@ -125,7 +123,7 @@ class RegionTranslator {
     this.#model = model;
     this.#direct = direct;
     this.#code = code;
-    this.#ctx = new LoweringContext(code, usage, careful);
+    this.#ctx = new LoweringContext(code, usage, careful, isVector);
     this.#region = region;
     this.#structure = structure;
   }
@@ -276,7 +274,7 @@ class RegionTranslator {
       code.localSet(ctx.budget);
     }
     let run: Run | null = null;
-    ctx.accesses.begin(block.insns, (op) => sseLowerings.has(op));
+    ctx.accesses.begin(block.insns);
     ctx.blockDepth = code.depth;
     for (let i = 0; i < count; i++) {
       const insn = block.insns[i]!;
@@ -289,7 +287,7 @@ class RegionTranslator {
       ctx.remaining = count - i;
       ctx.flagsDead = !ctx.careful && flagsDead(block.insns, i);
       if (!ctx.careful && run === null) {
-        run = findRun(block.insns, i, (op) => sseLowerings.has(op));
+        run = findRun(block.insns, i, isVector);
         if (run !== null) ctx.beginRun();
       }
       ctx.nanCovered = run?.covered.has(i) ?? false;
@@ -315,7 +313,7 @@ class RegionTranslator {
     const target = insn.operands[0];
     switch (insn.flow) {
       case 'next': {
-        const lower = loweringOf(insn.op);
+        const lower = lowerings.get(insn.op);
         if (lower !== undefined) {
           lower(ctx, insn);
         } else {

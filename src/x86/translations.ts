@@ -63,7 +63,6 @@ export class Translations {
 
   constructor(store: CodeStore | null = null) {
     this.#store = store;
-    store?.onWrite(() => this.seal());
   }
 
   /** The functions of an address space that its translated code calls. */
@@ -103,7 +102,7 @@ export class Translations {
   }
 
   /** Links what is in modules of its own, and gives it to the store. */
-  seal(): void {
+  readonly seal = (): void => {
     // What another process has added meanwhile need not be there twice.
     const list = this.#unsealed.filter(({ key, isNew }) => !isNew || this.#store?.find(key).length === 0);
     this.#unsealed = [];
@@ -115,7 +114,7 @@ export class Translations {
         pack,
       );
     }
-  }
+  };
 
   // --- finding ---
 
@@ -180,7 +179,7 @@ export class Translations {
 
   #reject(stored: StoredPack): void {
     this.figures.rejected++;
-    this.#store?.reject(stored);
+    stored.reject();
   }
 
   #index(group: CodeGroup): void {
@@ -240,6 +239,7 @@ export class Translations {
     const key = keys[0]!;
     this.#unsealed.push({ ...fresh, keys, key, isNew: group.kind !== KIND_HOT && this.#store?.find(key).length === 0 });
     if (this.#unsealed.length >= PACK_GROUPS) this.seal();
+    else this.#store?.announce(this.seal);
     return group;
   }
 }
