@@ -3,10 +3,10 @@
  * state; everything defined is compared.
  *
  *     npm run fuzz:cpu -- --cases 100000 --seed 1 [--filter OP,…|--area AREA,…] [--length 6] [--step N]
- *                         [--tier liftoff|turbofan|default] [--report FILE] [--replay FILE] [--sticky] [--mxcsr] [--x87] [--all]
+ *                         [--tier liftoff|turbofan|default] [--report FILE] [--replay FILE] [--sticky] [--mxcsr] [--x87] [--states N] [--all]
  *
  * --mxcsr: other settings than the default, with which the sticky flags are compared too.
- * --x87: any x87 control word, status word and tags.
+ * --x87: any x87 control word, status word and tags. --states: how many of them for each case that is one x87 instruction.
  * --all: also forms without a lowering. Exit status 1 when there were differences. The report has one JSON line a difference, which --replay takes.
  */
 
@@ -39,6 +39,7 @@ const { values } = parseArgs({
     sticky: { type: 'boolean', default: false },
     mxcsr: { type: 'boolean', default: false },
     x87: { type: 'boolean', default: false },
+    states: { type: 'string', default: '1' },
     all: { type: 'boolean', default: false },
   },
 });
@@ -105,8 +106,16 @@ if (values.replay) {
     .map((line) => caseFromJson(JSON.parse(line).case));
   batch(cases);
 } else {
+  const states = Number(values.states);
   for (let left = Number(values.cases); left > 0; left -= BATCH) {
-    batch(Array.from({ length: Math.min(left, BATCH) }, () => generator.case()));
+    const cases: CpuCase[] = [];
+    while (cases.length < Math.min(left, BATCH)) {
+      const c = generator.case();
+      cases.push(c);
+      if (c.forms.length !== 1 || FORMS[c.forms[0]!]!.area !== 'x87') continue;
+      for (let i = 1; i < states; i++) cases.push(generator.again(c));
+    }
+    batch(cases);
   }
 }
 native.close();

@@ -7,7 +7,7 @@
 import { decode, isDecodeError } from '../../src/x86/decode.ts';
 import type { Instruction } from '../../src/x86/instruction.ts';
 import { ARITHMETIC_FLAGS, DF, OF } from '../../src/x86/state.ts';
-import type { Form } from '../../src/x86/table.ts';
+import { FORMS, type Form } from '../../src/x86/table.ts';
 import { CODE, CODE_SIZE, type CpuCase, GS_BASE, WINDOW, WINDOW_SIZE } from './case.ts';
 import { APPROXIMATE } from './compare.ts';
 import { decimals, extended, images, x87State } from './generate-x87.ts';
@@ -230,6 +230,20 @@ export class Generator {
       if (random.oneIn(2)) gpr[0] &= 0xffn;
     }
 
+    const window = this.#window(form);
+    const flags = random.u32() & (ARITHMETIC_FLAGS | (random.oneIn(4) ? DF : 0));
+    const state = { gpr, rflags: flags, fx: this.#fx(), window };
+    if (length > 1 && random.oneIn(2)) return { ...state, ...this.#program(gpr, pointers, length * 2) };
+    return { ...state, ...this.#sequence(form, gpr, window, [base, base2, index], length) };
+  }
+
+  /** The same instruction with other x87 registers and other memory, for a case of one x87 instruction. */
+  again(c: CpuCase): CpuCase {
+    return { ...c, fx: this.#fx(), window: this.#window(FORMS[c.forms[0]!]!) };
+  }
+
+  #window(form: Form): Uint8Array {
+    const random = this.#random;
     const view = new DataView(new ArrayBuffer(WINDOW_SIZE));
     for (let i = 0; i < WINDOW_SIZE; i += 16) {
       if (form.area === 'x87' && random.oneIn(2)) extended(random, view, i);
@@ -239,11 +253,7 @@ export class Generator {
     if (form.op === 'fxrstor') images(random, view);
     const window = new Uint8Array(view.buffer);
     if (random.oneIn(4)) for (let i = 64; i < 512; i++) window[i] = window[i % 64]!;
-
-    const flags = random.u32() & (ARITHMETIC_FLAGS | (random.oneIn(4) ? DF : 0));
-    const state = { gpr, rflags: flags, fx: this.#fx(), window };
-    if (length > 1 && random.oneIn(2)) return { ...state, ...this.#program(gpr, pointers, length * 2) };
-    return { ...state, ...this.#sequence(form, gpr, window, [base, base2, index], length) };
+    return window;
   }
 
   /** Whether the form may stand among others. */

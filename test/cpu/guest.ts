@@ -30,6 +30,8 @@ export class GuestCpu {
   readonly #cpu: VirtualCpu;
   readonly #space: AddressSpace;
   readonly #flagsOf: (context: Context) => number;
+  /** What stands in the code page: cases that share it are translated once. */
+  #code: Uint8Array | null = null;
   /** Instructions retired by the last case. */
   retired = 0;
 
@@ -49,9 +51,12 @@ export class GuestCpu {
   /** With `step`, the case runs in exact slices of that many instructions. */
   run(c: CpuCase, step = 0): CpuResult {
     const space = this.#space;
-    const code = new Uint8Array(4096).fill(0xcc);
-    code.set(c.code);
-    space.poke(CODE, code);
+    if (c.code !== this.#code) {
+      const code = new Uint8Array(4096).fill(0xcc);
+      code.set(c.code);
+      space.poke(CODE, code);
+      this.#code = c.code;
+    }
     space.poke(DATA, new Uint8Array(DATA_SIZE - WINDOW_SIZE));
     space.poke(WINDOW, c.window);
     space.takeDirty();
