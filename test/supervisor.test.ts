@@ -156,6 +156,21 @@ describe('a service', () => {
     await expect(service.ask('failover')).rejects.toMatchObject({ code: 'TG_NO_BACKUP', exitStatus: 125 });
   });
 
+  test('goes on while nobody reads its output, and loses nothing of it', async () => {
+    const service = new Service(2);
+    await service.event('protected');
+    service.child.stdout!.pause();
+    const text = 'all work and no play\n'.repeat(200_000);
+    service.write(text);
+    const before = await service.pid('primary');
+    process.kill(before, 'SIGKILL');
+    await service.event('serving', 2);
+    service.child.stdout!.resume();
+    service.child.stdin!.end();
+    await service.ended;
+    expect(service.out === text).toBe(true);
+  });
+
   test('stops when asked: the guest is told, and its end is the service’s', async () => {
     const service = new Service(2);
     await service.event('protected');

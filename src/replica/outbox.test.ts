@@ -33,9 +33,9 @@ test('is full until enough has arrived', () => {
   const outbox = new Outbox({ console: () => {}, exit: () => {} });
   for (let i = 0; i < 16; i++) {
     expect(outbox.full).toBe(false);
-    outbox.console(1, i * 65536, new Uint8Array(65536));
+    outbox.console(1, i * 16384, new Uint8Array(16384));
   }
   expect(outbox.full).toBe(true);
-  outbox.arrived(1, 65536);
+  outbox.arrived(1, 16384);
   expect(outbox.full).toBe(false);
 });

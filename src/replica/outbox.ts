@@ -9,8 +9,8 @@ import type { Output, OutputState } from '../replication/output-commit.ts';
 
 type Kept = OutputState['held'][number];
 
-/** Console bytes on their way at which the guest waits. */
-const BYTES_MAX = 1 << 20;
+/** Console bytes on their way at which the guest waits: each epoch carries them along. */
+const BYTES_MAX = 256 << 10;
 
 export interface OutboxTarget {
   console(stream: 1 | 2, offset: number, bytes: Uint8Array): void;

@@ -8,12 +8,13 @@ import { assert } from '../lvm/assert.ts';
 
 export class ConsoleWriter {
   readonly #stream: Writable;
-  /** The reader is gone (EPIPE): what comes is thrown away. */
+  /** The guest writes, and the reader is gone (EPIPE): what it writes is thrown away. */
   onBroken: () => void = () => {};
   /** The kernel has all bytes before this offset. */
   onWritten: (offset: number) => void = () => {};
   #received = 0;
   #broken = false;
+  #toldBroken = false;
   #writing = 0;
   #whenIdle: (() => void)[] = [];
   readonly #onError = (): void => this.#break();
@@ -34,6 +35,7 @@ export class ConsoleWriter {
     const fresh = bytes.subarray(this.#received - offset);
     const end = Math.max(this.#received, offset + bytes.length);
     this.#received = end;
+    if (this.#broken && fresh.length > 0) this.#tellBroken();
     if (fresh.length === 0 || this.#broken) {
       // What was said again is with the kernel, or about to be.
       if (this.#writing === 0) this.onWritten(end);
@@ -56,8 +58,14 @@ export class ConsoleWriter {
   }
 
   #break(): void {
-    if (this.#broken) return;
     this.#broken = true;
+    // Not by words of ours on the same stream.
+    if (this.#writing > 0) this.#tellBroken();
+  }
+
+  #tellBroken(): void {
+    if (this.#toldBroken) return;
+    this.#toldBroken = true;
     this.onBroken();
   }
 }

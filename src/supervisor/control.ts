@@ -9,6 +9,7 @@ import type { Ended, ServiceStatus } from '../cli/supervisor.ts';
 import { CodedFailure } from './coded-failure.ts';
 import { ask, type Command, type Controlled, ControlServer } from './control-socket.ts';
 import { teller } from './events.ts';
+import { FdWritable } from './fd-writable.ts';
 import { takeSignals } from './host-signals.ts';
 import { controlPath, makeRunFolder, type RunFolder, removeRunFolder, runFolders } from './run-folder.ts';
 
@@ -18,6 +19,8 @@ const STOP_MS = 20_000;
 
 /** A service as `run` has it. */
 export interface Service extends Controlled {
+  /** The guest has ended, and its last output is being written. */
+  readonly draining: boolean;
   run(): Promise<Ended>;
   signal(signo: number, ending: boolean): void;
 }
@@ -39,21 +42,26 @@ export async function run(request: RunRequest): Promise<Ended> {
 }
 
 async function makeService(request: RunRequest, folder: RunFolder): Promise<Service> {
-  const tell = teller(request.json);
+  const [out, err] = [new FdWritable(1), new FdWritable(2)];
+  const tell = teller(request.json, err);
   if (request.replicas > 1) {
     const { ReplicatedService } = await import('./service.ts');
-    return new ReplicatedService({ request, folder, tell });
+    return new ReplicatedService({ request, folder, tell, out, err });
   }
   const { SoloService } = await import('./solo.ts');
   // It is to be like running the program: nothing is said that the program does not say.
-  return new SoloService({ request, folder, tell: request.json ? tell : () => {} });
+  return new SoloService({ request, folder, tell: request.json ? tell : () => {}, out, err });
 }
 
 /** Runs a service that others on this machine can find and steer. */
 export async function supervise(service: Service, folder: RunFolder): Promise<Ended> {
   const control = new ControlServer(service);
   await control.listen(controlPath(folder));
-  const letSignals = takeSignals((signo, ending) => service.signal(signo, ending));
+  const letSignals = takeSignals((signo, ending) => {
+    // Whoever reads its output does not: there is nobody left to ask for an end but us.
+    if (ending && service.draining) process.exit(128 + signo);
+    service.signal(signo, ending);
+  });
   try {
     return await service.run();
   } finally {

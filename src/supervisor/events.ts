@@ -1,6 +1,6 @@
 /** What happens to a service, for the operator: words on stderr, or with --json an object a line. */
 
-import { say } from '../cli/output.ts';
+import type { Writable } from 'node:stream';
 
 export type ServiceEvent =
   | { readonly event: 'started'; readonly id: string; readonly publish: readonly string[] }
@@ -14,11 +14,11 @@ export type ServiceEvent =
 
 export type Tell = (event: ServiceEvent) => void;
 
-export function teller(json: boolean): Tell {
-  if (json) return (event) => say(JSON.stringify({ time: new Date().toISOString(), ...event }));
+export function teller(json: boolean, to: Writable): Tell {
+  if (json) return (event) => to.write(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`);
   return (event) => {
     const words = inWords(event);
-    if (words !== null) say(`tardigrade: ${words}`);
+    if (words !== null) to.write(`tardigrade: ${words}\n`);
   };
 }
 

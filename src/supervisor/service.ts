@@ -8,6 +8,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
 import type { RunRequest } from '../cli/run-options.ts';
 import type { Ended, ServiceStatus } from '../cli/supervisor.ts';
 import { RegisterCell } from '../register/register.ts';
@@ -26,6 +27,9 @@ export interface ServiceOptions {
   readonly request: RunRequest;
   readonly folder: RunFolder;
   readonly tell: Tell;
+  /** Where the guest's output goes. */
+  readonly out: Writable;
+  readonly err: Writable;
   /** What a replica's process executes; tests have another than src/replica/main.ts. */
   readonly replicaModule?: URL;
 }
@@ -63,6 +67,8 @@ export class ReplicatedService implements Controlled {
   /** The primary that runs the guest. */
   #serving: ReplicaProcess | null = null;
   #everServed = false;
+  /** The guest has ended, and its last output is being written. */
+  draining = false;
   #ending = false;
   #againMs = AGAIN_MIN_MS;
   readonly #vacant = new Map<number, NodeJS.Timeout>();
@@ -73,10 +79,10 @@ export class ReplicatedService implements Controlled {
 
   constructor(options: ServiceOptions) {
     this.#options = options;
-    const { request, folder, tell } = options;
+    const { request, folder, tell, out, err } = options;
     const first = this.#newMember(1);
     this.#cell = new RegisterCell({ generation: GENERATION, view: 1, primary: first, members: [first] });
-    this.#streams = new ServiceStreams((message) => this.#serving?.send(message));
+    this.#streams = new ServiceStreams(out, err, (message) => this.#serving?.send(message));
     this.#over = this.#result.promise.catch(() => {});
     if (request.publish.length === 0) this.#gateway = null;
     else {
@@ -99,6 +105,7 @@ export class ReplicatedService implements Controlled {
       this.#start(1, this.#cell.value.primary);
       this.#watch = setInterval(() => this.#look(), WATCH_MS);
       const ended = await this.#result.promise;
+      this.draining = true;
       await this.#streams.flush();
       tell({ event: 'ended', ...ended });
       return ended;

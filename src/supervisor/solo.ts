@@ -3,6 +3,7 @@
  * guest's, our signals go to it, its end is ours.
  */
 
+import type { Writable } from 'node:stream';
 import type { RunRequest } from '../cli/run-options.ts';
 import type { Ended, ServiceStatus } from '../cli/supervisor.ts';
 import { Gateway } from '../gateway/gateway.ts';
@@ -24,6 +25,9 @@ export interface SoloOptions {
   readonly request: RunRequest;
   readonly folder: RunFolder;
   readonly tell: Tell;
+  /** Where the guest's output goes. */
+  readonly out: Writable;
+  readonly err: Writable;
 }
 
 const SIGTERM = 15;
@@ -35,10 +39,12 @@ const STDIN_CHUNKS_MAX = 16;
 
 export class SoloService implements Controlled {
   readonly #options: SoloOptions;
-  readonly #writers = [new ConsoleWriter(process.stdout), new ConsoleWriter(process.stderr)] as const;
+  readonly #writers: readonly [ConsoleWriter, ConsoleWriter];
   readonly #offsets: [number, number] = [0, 0];
   readonly #result = Promise.withResolvers<Ended>();
   readonly #lvm: NodeLvm;
+  /** The guest has ended, and its last output is being written. */
+  draining = false;
   #gateway: Gateway | null = null;
   #published: Published | null = null;
   #machine: Machine | null = null;
@@ -50,6 +56,7 @@ export class SoloService implements Controlled {
 
   constructor(options: SoloOptions) {
     this.#options = options;
+    this.#writers = [new ConsoleWriter(options.out), new ConsoleWriter(options.err)];
     const { rootfs, files } = options.request;
     this.#lvm = new NodeLvm({
       image: openImage(rootfs, files),
@@ -79,6 +86,7 @@ export class SoloService implements Controlled {
       process.stdin.on('data', this.#onData).once('end', this.#onEnd).once('error', this.#onEnd);
       this.#wake();
       const ended = await this.#result.promise;
+      this.draining = true;
       await Promise.all(this.#writers.map((writer) => writer.flush()));
       tell({ event: 'ended', ...ended });
       return ended;

@@ -75,6 +75,9 @@ describe('the guest’s output', () => {
     writer.onBroken = () => broken++;
     const arrived: number[] = [];
     writer.onWritten = (offset) => arrived.push(offset);
+    stream.write('our own words');
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(broken).toBe(0);
     writer.write(0, bytes('x'));
     await new Promise((resolve) => setImmediate(resolve));
     writer.write(1, bytes('yz'));

@@ -4,6 +4,7 @@
  * to the next one.
  */
 
+import type { Writable } from 'node:stream';
 import type { Taken } from '../lvm/node-lvm.ts';
 import type { ToReplica } from '../replica/protocol.ts';
 import { ConsoleWriter } from './console-writer.ts';
@@ -19,12 +20,13 @@ export class ServiceStreams {
   #stdinBytes = 0;
   #reading = false;
   readonly #signals = new KeptInput<number>();
-  readonly #writers = [new ConsoleWriter(process.stdout), new ConsoleWriter(process.stderr)] as const;
+  readonly #writers: readonly [ConsoleWriter, ConsoleWriter];
   readonly #onData = (bytes: Uint8Array): void => this.#input(bytes);
   readonly #onEnd = (): void => this.#input(new Uint8Array(0));
 
-  constructor(toPrimary: (message: ToReplica) => void) {
+  constructor(out: Writable, err: Writable, toPrimary: (message: ToReplica) => void) {
     this.#toPrimary = toPrimary;
+    this.#writers = [new ConsoleWriter(out), new ConsoleWriter(err)];
     ([1, 2] as const).forEach((stream) => {
       const writer = this.#writers[stream - 1]!;
       writer.onWritten = (offset) => toPrimary({ kind: 'arrived', stream, offset });

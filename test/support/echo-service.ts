@@ -4,6 +4,7 @@ import { formatError, isCodedError } from '../../src/cli/errors.ts';
 import { exitStatus } from '../../src/cli/run.ts';
 import { supervise } from '../../src/supervisor/control.ts';
 import { teller } from '../../src/supervisor/events.ts';
+import { FdWritable } from '../../src/supervisor/fd-writable.ts';
 import { makeRunFolder, removeRunFolder } from '../../src/supervisor/run-folder.ts';
 import { ReplicatedService } from '../../src/supervisor/service.ts';
 
@@ -25,7 +26,8 @@ const request = {
 const folder = makeRunFolder(program);
 const replicaModule = new URL('./echo-replica.ts', import.meta.url);
 try {
-  const service = new ReplicatedService({ request, folder, tell: teller(true), replicaModule });
+  const [out, err] = [new FdWritable(1), new FdWritable(2)];
+  const service = new ReplicatedService({ request, folder, tell: teller(true, err), out, err, replicaModule });
   process.exitCode = exitStatus(await supervise(service, folder));
 } catch (error) {
   if (!isCodedError(error)) throw error;
