@@ -5,7 +5,7 @@
  */
 
 const TARGET_MS = 1;
-const BUDGET_MIN = 2000;
+const BUDGET_MIN = 500;
 const BUDGET_MAX = 20_000_000;
 /** A shorter time says little. */
 const MEASURED_MS = 0.1;
