@@ -53,7 +53,10 @@ export class Mesh {
 
   /** Nothing happens where there is no connection. */
   send(to: MemberId, message: Message): void {
-    this.#connections.get(to)?.send(FRAME_MESSAGE, encodeMessage(this.#envelope, message));
+    const connection = this.#connections.get(to);
+    connection?.send(FRAME_MESSAGE, encodeMessage(this.#envelope, message));
+    // A client's answer waits for it, and applying what it is about takes a while.
+    if (message.kind === 'ack') connection?.flush();
   }
 
   /** Bytes that the kernel has not taken, of the connection that has most. */

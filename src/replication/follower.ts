@@ -114,8 +114,9 @@ export class Follower {
         this.#log.append({ position, delta: message.delta, hash: message.hash });
       }
       this.#matched = Math.max(this.#matched, position.epoch);
-      this.#commit(message.commit);
+      // It is held: clients wait for that, and nobody for the applying.
       this.#acknowledge(true);
+      this.#commit(message.commit);
     }
   }
 
