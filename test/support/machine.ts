@@ -12,6 +12,7 @@ import { restore } from '../../src/linux/restore.ts';
 import type { GuestExit, Input, Lvm } from '../../src/lvm/api.ts';
 import { openImage } from '../../src/lvm/node-image.ts';
 import { TranslatingCpu } from '../../src/x86/cpu.ts';
+import type { Translations } from '../../src/x86/translations.ts';
 import { Random } from './random.ts';
 
 /** 2026-01-01. */
@@ -26,6 +27,8 @@ export interface MachineOptions extends Partial<BootOptions> {
   readonly files?: readonly string[];
   readonly rootfs?: string;
   readonly seed?: number;
+  /** Default: its own. */
+  readonly translations?: Translations;
 }
 
 export class Machine implements Lvm {
@@ -40,11 +43,11 @@ export class Machine implements Lvm {
   status: GuestExit | null = null;
   readonly cpu: TranslatingCpu;
 
-  constructor({ program, stdin = '', files = [], rootfs = '/', seed = 1, ...rest }: MachineOptions) {
+  constructor({ program, stdin = '', files = [], rootfs = '/', seed = 1, translations, ...rest }: MachineOptions) {
     this.#image = openImage(rootfs, files);
     this.#random = new Random(seed);
     // One CPU for all kernels of a machine that is moved: its translations stay.
-    this.cpu = new TranslatingCpu({ readTsc: () => BigInt(this.clock().monotonicUs) * 1000n });
+    this.cpu = new TranslatingCpu({ readTsc: () => BigInt(this.clock().monotonicUs) * 1000n }, translations);
     const bytes = new TextEncoder().encode(stdin);
     if (bytes.length > 0) this.inputs.push({ kind: 'stdin', bytes });
     this.inputs.push({ kind: 'stdin', bytes: new Uint8Array(0) });
