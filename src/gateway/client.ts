@@ -8,6 +8,8 @@
 
 import type { Socket } from 'node:net';
 import type { Tcp } from '../tcpip/api.ts';
+import { ByteQueue } from '../tcpip/byte-queue.ts';
+import { type ReadMemory, readInto } from './read-into.ts';
 
 /** What a client needs of its gateway. */
 export interface ClientHost {
@@ -27,17 +29,21 @@ export interface ClientStats {
 
 /** No more is written to the kernel's socket while so many bytes wait. More than its high-water mark, so `drain` comes. */
 const QUEUED_MAX = 256 * 1024;
+/** Read from a client and not taken by the stack, and it is not read any more. */
+const REST_MAX = 64 * 1024;
 /** The guest is done and the client does not take what is left for it: so long without progress, and it is reset. */
 const LINGER_MS = 60_000;
 
-export class Client {
+export class Client implements ReadMemory {
   readonly #host: ClientHost;
   readonly #socket: Socket;
+  readonly #memory: Uint8Array;
   readonly #tcp: Tcp;
   /** In the gateway's list of clients to look at. */
   marked = false;
-  /** Received from the client and not yet taken by the stack; the socket is paused. */
-  #rest: Uint8Array | null = null;
+  /** Received from the client and not yet taken by the stack. */
+  readonly #rest = new ByteQueue();
+  #paused = false;
   /** The client's FIN has come; it was passed on. */
   #clientEnded = false;
   #clientEndPassed = false;
@@ -45,12 +51,16 @@ export class Client {
   #guestEndPassed = false;
   #lingering = false;
 
-  /** `socket` is connected and allows half-open; `tcp` is connecting. */
-  constructor(host: ClientHost, socket: Socket, tcp: Tcp) {
+  /**
+   * `accepted`: connected, paused, allows half-open. `tcp`: connecting. `memory`: what the socket reads goes there first;
+   * clients may share it.
+   */
+  constructor(host: ClientHost, accepted: Socket, tcp: Tcp, memory: Uint8Array) {
     this.#host = host;
-    this.#socket = socket;
     this.#tcp = tcp;
-    socket.on('data', (chunk) => this.#received(chunk));
+    this.#memory = memory;
+    const socket = readInto(accepted, this);
+    this.#socket = socket;
     socket.on('end', () => {
       this.#clientEnded = true;
       this.update();
@@ -64,6 +74,7 @@ export class Client {
     socket.on('error', () => {});
     socket.on('timeout', () => socket.resetAndDestroy());
     socket.on('close', (hadError) => this.#closed(hadError));
+    socket.resume();
   }
 
   get id(): number {
@@ -82,27 +93,36 @@ export class Client {
     this.#socket.resetAndDestroy();
   }
 
-  #received(chunk: Uint8Array): void {
-    this.#host.stats.bytesIn += chunk.length;
-    const taken = this.#tcp.send(chunk, true);
-    if (taken < chunk.length) {
-      this.#rest = chunk.subarray(taken);
-      this.#socket.pause();
-    }
+  /** Where the next bytes of the client are to be read. */
+  buffer(): Uint8Array {
+    return this.#memory;
+  }
+
+  /** They have come. */
+  callback(count: number): boolean {
+    this.#host.stats.bytesIn += count;
+    const taken = this.#rest.length > 0 ? 0 : this.#tcp.send(this.#memory.subarray(0, count));
+    if (taken < count) this.#rest.push(this.#memory, taken, count);
     this.#host.schedule();
+    // A little is read in advance: so an end or a reset is noticed while the guest is not there.
+    this.#paused = this.#rest.length >= REST_MAX;
+    return !this.#paused;
   }
 
   #toGuest(): void {
     const tcp = this.#tcp;
-    if (this.#rest !== null) {
-      const taken = tcp.send(this.#rest, true);
-      if (taken < this.#rest.length) {
-        this.#rest = this.#rest.subarray(taken);
-        return;
-      }
-      this.#rest = null;
+    const rest = this.#rest;
+    while (rest.length > 0) {
+      const front = rest.front();
+      const taken = tcp.send(front);
+      rest.drop(taken);
+      if (taken < front.length) break;
+    }
+    if (this.#paused && rest.length < REST_MAX) {
+      this.#paused = false;
       this.#socket.resume();
     }
+    if (rest.length > 0) return;
     if (!this.#clientEnded || this.#clientEndPassed || tcp.state === 'syn-sent') return;
     this.#clientEndPassed = true;
     tcp.shutdown();
@@ -131,13 +151,12 @@ export class Client {
   #write(): void {
     const tcp = this.#tcp;
     const socket = this.#socket;
-    socket.cork();
     do {
-      const bytes = tcp.recvPiece(QUEUED_MAX);
+      const bytes = tcp.front();
       this.#host.stats.bytesOut += bytes.length;
       socket.write(bytes);
+      tcp.take(bytes.length, socket.writableLength > 0);
     } while (tcp.readable > 0 && socket.writableLength < QUEUED_MAX);
-    socket.uncork();
   }
 
   #closed(hadError: boolean): void {

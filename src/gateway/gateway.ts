@@ -23,6 +23,8 @@ const BUFFER_TOTAL = 128 * 1024 * 1024;
  * clients would work one after another, each idle while another has everything: measured, a quarter less throughput.
  */
 const BATCH_MS = 0.05;
+/** Most that is read from a client at once. */
+const READ_BYTES = 64 * 1024;
 /** A guest that waits with a small segment for the acknowledgement of the last (Nagle's rule) waits no longer than this. */
 const DELAYED_ACK_US = 5000;
 /** A timer within this much of the stack's next deadline is left as it is. */
@@ -53,11 +55,15 @@ export interface GatewayOptions {
 export class Gateway implements ClientHost {
   /** After the last of the packets that leave in this turn. */
   onFlush: () => void = () => {};
+  /** Memory for the packet that `onPacketToGuest` is given next. */
+  allocate: (length: number) => Uint8Array = (length) => new Uint8Array(length);
   readonly stats = { refused: 0, packetsIn: 0, bytesIn: 0, packetsOut: 0, bytesOut: 0 };
 
   readonly #maxConnections: number;
   readonly #nowUs: () => number;
   readonly #stack: TcpipStack;
+  /** What clients' sockets read into. */
+  readonly #memory = Buffer.allocUnsafeSlow(READ_BYTES);
   /** By the stack's id of the connection. */
   readonly #clients = new Map<number, Client>();
   /** Clients whose connection in the stack has news. */
@@ -77,12 +83,11 @@ export class Gateway implements ClientHost {
     this.#maxConnections = options.maxConnections ?? CONNECTIONS_MAX;
     this.#nowUs = options.nowUs ?? (() => Math.floor(performance.now() * 1000));
     const { entropy = randomBytes } = options;
-    const allocate = (length: number): Uint8Array => Buffer.allocUnsafeSlow(length);
     this.#stack = new TcpipStack({
       address: GATEWAY_ADDRESS,
       mtu: GUEST_MTU,
       entropy,
-      allocate,
+      allocate: (length) => this.allocate(length),
       delayedAckUs: DELAYED_ACK_US,
     });
     this.#stack.onReady = (id) => this.#mark(id);
@@ -98,7 +103,7 @@ export class Gateway implements ClientHost {
 
   // ---- clients
 
-  /** A client's connection for the guest's port. The socket must allow half-open. */
+  /** A client's connection for the guest's port. The socket must allow half-open, and be paused (`pauseOnConnect`). */
   accept(socket: Socket, guestPort: number): void {
     if (this.#closed || this.connections >= this.#maxConnections) {
       this.stats.refused++;
@@ -117,7 +122,7 @@ export class Gateway implements ClientHost {
     tcp.setOption('sendBuffer', buffer);
     tcp.setOption('receiveBuffer', buffer);
     tcp.setOption('nodelay', 1);
-    this.#clients.set(tcp.id, new Client(this, socket, tcp));
+    this.#clients.set(tcp.id, new Client(this, socket, tcp, this.#memory));
     this.schedule();
   }
 
@@ -148,10 +153,10 @@ export class Gateway implements ClientHost {
     if (send !== null) this.schedule();
   }
 
-  /** A packet that the guest has sent; it must not change any more. */
-  packetFromGuest(packet: Uint8Array): void {
+  /** A packet that the guest has sent; it must not change any more, unless its memory is said to be `reused`. */
+  packetFromGuest(packet: Uint8Array, reused = false): void {
     this.stats.packetsOut++;
-    this.#stack.process(packet, this.#nowUs());
+    this.#stack.process(packet, this.#nowUs(), !reused);
     this.schedule();
   }
 

@@ -2,7 +2,6 @@
 
 import { expect, test } from 'vitest';
 import { random } from '../tcpip/test-link.ts';
-import { joinPackets, splitPackets } from '../transport/frame.ts';
 import {
   compareViews,
   decodeAnswer,
@@ -10,7 +9,6 @@ import {
   encodeAnswer,
   encodeHello,
   GatewayProtocolError,
-  packetPieces,
   VERDICTS,
   type Verdict,
 } from './protocol.ts';
@@ -58,16 +56,4 @@ test('arbitrary and damaged bytes are refused with a code or mean what their byt
 test('the generation counts more than the view', () => {
   const order = [helloOf(9), helloOf(10), helloOf(2, { generation: 2 }), helloOf(3, { generation: 2 })];
   expect([3, 1, 0, 2].map((i) => order[i]!).sort(compareViews)).toEqual(order);
-});
-
-test('packets in pieces are the packets joined', () => {
-  const next = random(5);
-  for (let i = 0; i < 200; i++) {
-    const packets = Array.from({ length: Math.floor(next() * 8) }, () =>
-      new Uint8Array(Math.floor(next() ** 3 * 65536)).fill(next() * 256),
-    );
-    const body = Buffer.concat(packetPieces(packets));
-    expect(Buffer.compare(body, joinPackets(packets))).toBe(0);
-    expect(splitPackets(body).map((packet) => packet.length)).toEqual(packets.map((packet) => packet.length));
-  }
 });

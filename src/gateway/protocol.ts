@@ -16,22 +16,16 @@
  * Everything is checked before it is used; nothing is allocated for what has not come.
  */
 
-import { connect } from 'node:net';
 import { isMemberId } from '../register/register.ts';
 import type { MemberId } from '../replication/types.ts';
-import { Connection } from '../transport/connection.ts';
-import { FRAME_HELLO, FRAME_PACKETS, type Frame, splitPackets } from '../transport/frame.ts';
+import { copyOf } from '../tcpip/wire.ts';
+import { FRAME_HELLO, FRAME_PACKETS, splitPackets } from '../transport/frame.ts';
+import { LinkSocket } from './link-socket.ts';
 
 export const GATEWAY_PROTOCOL_VERSION = 1;
-/** A sender begins another frame beyond this; each packet is less than 64 KiB. */
-const BATCH_BYTES = 128 * 1024;
-/** The longest frame either side takes. */
-export const LINK_FRAME_MAX = 256 * 1024;
 const CLUSTER_BYTES = 16;
 const HELLO_BYTES = 32;
 const ANSWER_BYTES = 16;
-/** Packets of at least this many bytes are not copied into the frame's body but written beside it. */
-const LARGE = 4096;
 
 /** Who connects. */
 export interface GatewayHello {
@@ -146,82 +140,11 @@ function malformed(code: string, what: string): never {
   throw new GatewayProtocolError(`TG_GATEWAY_${code}`, `a hello was refused: ${what}`);
 }
 
-/** Packets that leave together. */
-export class PacketBatch {
-  #packets: Uint8Array[] = [];
-  #bytes = 0;
-
-  /** Bytes collected. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** The packet must not change until it has left. */
-  add(packet: Uint8Array): void {
-    this.#packets.push(packet);
-    this.#bytes += 4 + packet.length;
-  }
-
-  /** Sends what was collected, and is empty. */
-  send(connection: Connection): void {
-    const packets = this.#packets;
-    if (packets.length === 0) return;
-    if (this.#bytes <= BATCH_BYTES) connection.send(FRAME_PACKETS, packetPieces(packets));
-    else for (const some of slices(packets)) connection.send(FRAME_PACKETS, packetPieces(some));
-    this.clear();
-  }
-
-  clear(): void {
-    this.#packets = [];
-    this.#bytes = 0;
-  }
-}
-
-/** Cuts a list so that no part makes too long a frame. */
-function* slices(packets: readonly Uint8Array[]): Generator<Uint8Array[]> {
-  let from = 0;
-  let bytes = 0;
-  for (let i = 0; i < packets.length; i++) {
-    bytes += 4 + packets[i]!.length;
-    if (bytes < BATCH_BYTES && i + 1 < packets.length) continue;
-    yield packets.slice(from, i + 1);
-    from = i + 1;
-    bytes = 0;
-  }
-}
-
-/** The body of a FRAME_PACKETS frame in pieces: what `joinPackets` gives, large packets not copied. */
-export function packetPieces(packets: readonly Uint8Array[]): Uint8Array[] {
-  let small = 0;
-  for (const { length } of packets) small += length < LARGE ? 4 + length : 4;
-  const bytes = new Uint8Array(small);
-  const pieces: Uint8Array[] = [];
-  let from = 0;
-  let at = 0;
-  for (const packet of packets) {
-    const { length } = packet;
-    bytes[at] = length;
-    bytes[at + 1] = length >>> 8;
-    bytes[at + 2] = length >>> 16;
-    bytes[at + 3] = length >>> 24;
-    at += 4;
-    if (length < LARGE) {
-      bytes.set(packet, at);
-      at += length;
-    } else {
-      pieces.push(bytes.subarray(from, at), packet);
-      from = at;
-    }
-  }
-  if (at > from) pieces.push(bytes.subarray(from, at));
-  return pieces;
-}
-
 /** Pauses between attempts to connect, ms: doubled each time. */
 const RETRY_MIN_MS = 5;
 const RETRY_MAX_MS = 200;
 /** Bytes of packets that wait for a connection, and for a gateway that does not read; what comes then is lost. */
-const UNCONNECTED_MAX = 4 * 1024 * 1024;
+const WAITING_MAX = 4 * 1024 * 1024;
 const QUEUED_MAX = 64 * 1024 * 1024;
 
 /**
@@ -229,7 +152,7 @@ const QUEUED_MAX = 64 * 1024 * 1024;
  * `close` or until the gateway refuses. What is lost with a connection, TCP sends again.
  */
 export class GatewayLink {
-  /** A packet for the guest: a view into what was received; copy what is kept for long. */
+  /** A packet for the guest: yours. */
   onPacket: (packet: Uint8Array) => void = () => {};
   /** The gateway serves us from now on; what was under way on an earlier connection may be lost. */
   onUp: () => void = () => {};
@@ -241,13 +164,15 @@ export class GatewayLink {
   readonly #path: string;
   readonly #hello: Uint8Array;
   /** What is connected or connecting. */
-  #connection: Connection | null = null;
+  #socket: LinkSocket | null = null;
   #connected = false;
   #up = false;
   #closed = false;
   #retryMs = RETRY_MIN_MS;
   #retry: NodeJS.Timeout | null = null;
-  readonly #batch = new PacketBatch();
+  /** Packets that wait for a connection. */
+  #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
   #flushing = false;
   #dropped = 0;
 
@@ -275,18 +200,23 @@ export class GatewayLink {
 
   /** Bytes that the kernel has not taken yet. */
   get queued(): number {
-    return this.#batch.bytes + (this.#connection?.queued ?? 0);
+    return this.#connected ? this.#socket!.queued : this.#waitingBytes;
   }
 
   /** A packet for the clients; it must not change any more. Packets sent in one turn leave in one write at its end. */
   send(packet: Uint8Array): void {
     if (this.#closed) return;
-    if (this.queued + packet.length > (this.#connected ? QUEUED_MAX : UNCONNECTED_MAX)) {
+    if (this.queued + packet.length > (this.#connected ? QUEUED_MAX : WAITING_MAX)) {
       this.#dropped++;
       return;
     }
-    this.#batch.add(packet);
-    if (!this.#connected || this.#flushing) return;
+    if (!this.#connected) {
+      this.#waiting.push(packet);
+      this.#waitingBytes += packet.length;
+      return;
+    }
+    this.#socket!.packet(packet);
+    if (this.#flushing) return;
     this.#flushing = true;
     process.nextTick(() => this.flush());
   }
@@ -294,51 +224,47 @@ export class GatewayLink {
   /** What was sent leaves now. */
   flush(): void {
     this.#flushing = false;
-    if (!this.#connected) return;
-    this.#batch.send(this.#connection!);
-    this.#connection!.flush();
+    if (this.#connected) this.#socket!.flush();
   }
 
   /** Lets what was sent leave, and ends the link. */
   close(): void {
     if (this.#closed) return;
-    this.flush();
     this.#closed = true;
     if (this.#retry !== null) clearTimeout(this.#retry);
-    if (this.#connected) this.#connection?.end();
-    else this.#connection?.destroy();
+    if (this.#connected) this.#socket!.end();
+    else this.#socket?.destroy();
   }
 
   #open(): void {
     this.#retry = null;
-    const socket = connect({ path: this.#path });
-    const connection = new Connection(
-      socket,
-      {
-        frame: (frame) => this.#frame(frame),
-        close: () => this.#lost(),
-      },
-      LINK_FRAME_MAX,
-    );
-    this.#connection = connection;
-    socket.once('connect', () => {
+    const socket = LinkSocket.connect(this.#path, {
+      frame: (type, body) => this.#frame(type, body),
+      close: () => this.#lost(),
+    });
+    socket.trust();
+    this.#socket = socket;
+    socket.socket.once('connect', () => {
       if (this.#closed) return;
       this.#connected = true;
-      connection.send(FRAME_HELLO, [this.#hello]);
+      socket.send(FRAME_HELLO, this.#hello);
       // The gateway need not be asked first: it takes or drops them.
-      this.flush();
+      for (const packet of this.#waiting) socket.packet(packet);
+      socket.flush();
+      this.#waiting = [];
+      this.#waitingBytes = 0;
     });
   }
 
-  #frame(frame: Frame): void {
-    if (frame.type === FRAME_PACKETS && this.#up) {
-      for (const packet of splitPackets(frame.body)) if (!this.#closed) this.onPacket(packet);
+  #frame(type: number, body: Uint8Array): void {
+    if (type === FRAME_PACKETS && this.#up) {
+      for (const packet of splitPackets(body)) if (!this.#closed) this.onPacket(copyOf(packet));
       return;
     }
-    if (frame.type !== FRAME_HELLO) {
-      throw new GatewayProtocolError('TG_GATEWAY_FRAME', `a frame of type ${frame.type} came from the gateway`);
+    if (type !== FRAME_HELLO) {
+      throw new GatewayProtocolError('TG_GATEWAY_FRAME', `a frame of type ${type} came from the gateway`);
     }
-    const { verdict, generation, view } = decodeAnswer(frame.body);
+    const { verdict, generation, view } = decodeAnswer(body);
     if (this.#closed) return;
     if (verdict === 'served') {
       this.#up = true;
@@ -346,14 +272,13 @@ export class GatewayLink {
       this.onUp();
       return;
     }
-    const error = refusal(verdict, generation, view);
     this.close();
-    this.onRefused(error);
+    this.onRefused(refusal(verdict, generation, view));
   }
 
   #lost(): void {
     const wasUp = this.#up;
-    this.#connection = null;
+    this.#socket = null;
     this.#connected = this.#up = false;
     if (this.#closed) return;
     this.#retry = setTimeout(() => this.#open(), this.#retryMs);

@@ -28,6 +28,7 @@ export async function publish(gateway: Gateway, wanted: readonly Publish[]): Pro
     for (const { host, port, guestPort } of wanted) {
       const server = createServer({
         allowHalfOpen: true,
+        pauseOnConnect: true,
         noDelay: true,
         keepAlive: true,
         keepAliveInitialDelay: KEEPALIVE_MS,

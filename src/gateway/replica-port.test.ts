@@ -5,10 +5,19 @@ import { connect, type Socket } from 'node:net';
 import { crc32 } from 'node:zlib';
 import { afterEach, expect, test, vi } from 'vitest';
 import { pattern, random } from '../tcpip/test-link.ts';
-import { encodeFrame, FRAME_CONTROL, FRAME_HELLO, FRAME_PACKETS, type Frame, FrameReader } from '../transport/frame.ts';
+import {
+  encodeFrame,
+  FRAME_CONTROL,
+  FRAME_HEADER,
+  FRAME_HELLO,
+  FRAME_PACKETS,
+  type Frame,
+  joinPackets,
+  readHeader,
+} from '../transport/frame.ts';
 import { echo } from './fake-guest.ts';
 import { Gateway } from './gateway.ts';
-import { decodeAnswer, encodeHello, type GatewayProtocolError, packetPieces } from './protocol.ts';
+import { decodeAnswer, encodeHello, type GatewayProtocolError } from './protocol.ts';
 import { ReplicaPort } from './replica-port.ts';
 import { CLUSTER, Harness, helloOf, PatternReader, type Replica, writePattern } from './test-harness.ts';
 
@@ -170,8 +179,17 @@ interface Peer {
 function peer(): Peer {
   const socket = connect({ path: harness.path });
   const frames: Frame[] = [];
-  const reader = new FrameReader(crc32);
-  socket.on('data', (chunk) => frames.push(...reader.push(chunk)));
+  let stream = Buffer.alloc(0);
+  socket.on('data', (chunk) => {
+    stream = Buffer.concat([stream, chunk]);
+    while (stream.length >= FRAME_HEADER) {
+      const { type, length } = readHeader(stream, 1 << 20, crc32);
+      const end = FRAME_HEADER + length;
+      if (stream.length < end) break;
+      frames.push({ type, body: stream.subarray(FRAME_HEADER, end) });
+      stream = stream.subarray(end);
+    }
+  });
   socket.on('error', () => {});
   const send = (type: number, ...body: Uint8Array[]): void => {
     for (const piece of encodeFrame(type, body, crc32)) socket.write(piece);
@@ -214,7 +232,7 @@ test('malformed, alien and old hellos are refused with a reason; who is served s
     const { socket, frames, closed, send } = peer();
     send(FRAME_HELLO, bytes());
     // Whatever it adds is not read as a served primary's.
-    send(FRAME_PACKETS, ...packetPieces([new Uint8Array(40)]));
+    send(FRAME_PACKETS, joinPackets([new Uint8Array(40)]));
     await closed;
     expect(socket.destroyed).toBe(true);
     expect(frames.length, what).toBe(1);
@@ -232,7 +250,7 @@ test('malformed frames end the connection; clients stay', async () => {
   const hello = encodeHello(helloOf(1));
   const flipped = Buffer.concat(encodeFrame(FRAME_HELLO, [hello], crc32));
   flipped[20]! ^= 1;
-  const packets = (p: Peer) => p.send(FRAME_PACKETS, ...packetPieces([new Uint8Array(40)]));
+  const packets = (p: Peer) => p.send(FRAME_PACKETS, joinPackets([new Uint8Array(40)]));
   const cases: [string, (peer: Peer) => void, afterHello: boolean][] = [
     ['packets before a hello', packets, false],
     ['a frame of another type', (p) => p.send(FRAME_CONTROL, Buffer.from('{}')), false],
@@ -258,10 +276,7 @@ test('malformed frames end the connection; clients stay', async () => {
   // Packets that are no packets are the stack's to drop.
   const noisy = peer();
   noisy.send(FRAME_HELLO, hello);
-  noisy.send(
-    FRAME_PACKETS,
-    ...packetPieces([new Uint8Array(0), Buffer.from('junk'), new Uint8Array(65535).fill(0x45)]),
-  );
+  noisy.send(FRAME_PACKETS, joinPackets([new Uint8Array(0), Buffer.from('junk'), new Uint8Array(65535).fill(0x45)]));
   await vi.waitFor(() => expect(harness.gateway.stats.packetsOut).toBe(3));
   expect(noisy.socket.destroyed).toBe(false);
   noisy.socket.destroy();

@@ -6,17 +6,15 @@
 
 import { chmodSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { Connection } from '../transport/connection.ts';
-import { FRAME_HELLO, FRAME_PACKETS, type Frame, splitPackets } from '../transport/frame.ts';
+import { FRAME_HELLO, FRAME_PACKETS, splitPackets } from '../transport/frame.ts';
 import type { Gateway } from './gateway.ts';
+import { LinkSocket } from './link-socket.ts';
 import {
   compareViews,
   decodeHello,
   encodeAnswer,
   type GatewayHello,
   GatewayProtocolError,
-  LINK_FRAME_MAX,
-  PacketBatch,
   type Verdict,
 } from './protocol.ts';
 
@@ -46,19 +44,17 @@ export class ReplicaPort {
   readonly #gateway: Gateway;
   readonly #options: ReplicaPortOptions;
   readonly #server: Server;
-  readonly #connections = new Set<Connection>();
+  readonly #connections = new Set<LinkSocket>();
   /** The connection that is served. */
-  #current: Connection | null = null;
+  #current: LinkSocket | null = null;
   /** The highest that was ever served. */
   #served: Served;
-  readonly #batch = new PacketBatch();
 
   constructor(gateway: Gateway, options: ReplicaPortOptions) {
     this.#gateway = gateway;
     this.#options = options;
     this.#served = { generation: options.generation, view: 0, member: '' };
-    this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
-    this.#server.maxConnections = CONNECTIONS_MAX;
+    this.#server = createServer({ pauseOnConnect: true }, (socket) => this.#accept(socket));
     gateway.onFlush = () => this.#flush();
   }
 
@@ -87,100 +83,97 @@ export class ReplicaPort {
 
   close(): void {
     this.#server.close();
-    for (const connection of this.#connections) connection.destroy();
+    for (const link of this.#connections) link.destroy();
   }
 
   #accept(socket: Socket): void {
+    if (this.#connections.size >= CONNECTIONS_MAX) {
+      socket.destroy();
+      return;
+    }
     let greeted = false;
-    const connection = new Connection(
-      socket,
-      {
-        frame: (frame) => {
-          if (frame.type === FRAME_HELLO && !greeted) {
-            greeted = true;
-            clearTimeout(deadline);
-            this.#hello(frame, connection);
-          } else if (frame.type === FRAME_PACKETS && greeted) this.#packets(frame, connection);
-          else throw new GatewayProtocolError('TG_GATEWAY_FRAME', `a frame of type ${frame.type} came from a replica`);
-        },
-        drain: () => {
-          if (connection === this.#current) this.#gateway.hold(false);
-        },
-        close: () => {
+    const link = LinkSocket.accept(socket, {
+      frame: (type, body) => {
+        if (type === FRAME_HELLO && !greeted) {
+          greeted = true;
           clearTimeout(deadline);
-          this.#lost(connection);
-        },
+          this.#hello(body, link);
+        } else if (type === FRAME_PACKETS && greeted) this.#packets(body, link);
+        else throw new GatewayProtocolError('TG_GATEWAY_FRAME', `a frame of type ${type} came from a replica`);
       },
-      LINK_FRAME_MAX,
-    );
-    const deadline = setTimeout(() => connection.destroy(), this.#options.helloMs ?? HELLO_MS);
-    this.#connections.add(connection);
+      drain: () => {
+        if (link === this.#current) this.#gateway.hold(false);
+      },
+      close: () => {
+        clearTimeout(deadline);
+        this.#lost(link);
+      },
+    });
+    const deadline = setTimeout(() => link.destroy(), this.#options.helloMs ?? HELLO_MS);
+    this.#connections.add(link);
   }
 
-  #hello(frame: Frame, connection: Connection): void {
+  #hello(body: Uint8Array, link: LinkSocket): void {
     let hello: GatewayHello;
     try {
-      hello = decodeHello(frame.body);
+      hello = decodeHello(body);
     } catch (error) {
       if (!(error instanceof GatewayProtocolError)) throw error;
-      this.#refuse(connection, error.verdict);
+      this.#refuse(link, error.verdict);
       return;
     }
     const { cluster } = this.#options;
     if (!hello.cluster.every((byte, i) => byte === cluster[i])) {
-      this.#refuse(connection, 'cluster');
+      this.#refuse(link, 'cluster');
       return;
     }
     // The same again is a primary that lost its connection; of two in one view neither can be believed over the other.
     const order = compareViews(hello, this.#served);
-    if (order < 0 || (order === 0 && hello.member !== this.#served.member)) {
-      this.#refuse(connection, 'superseded');
-      return;
-    }
-    this.#serve(connection, hello);
+    if (order < 0 || (order === 0 && hello.member !== this.#served.member)) this.#refuse(link, 'superseded');
+    else this.#serve(link, hello);
   }
 
-  #serve(connection: Connection, { generation, view, member }: GatewayHello): void {
+  #serve(link: LinkSocket, { generation, view, member }: GatewayHello): void {
     const before = this.#current;
     this.#served = { generation, view, member };
-    this.#current = connection;
-    this.#batch.clear();
-    connection.send(FRAME_HELLO, [encodeAnswer({ verdict: 'served', generation, view })]);
+    this.#current = link;
+    link.trust();
+    link.send(FRAME_HELLO, encodeAnswer({ verdict: 'served', generation, view }));
     if (before !== null) this.#refuse(before, 'superseded');
     const gateway = this.#gateway;
+    gateway.allocate = (length) => link.reserve(length);
     gateway.onPacketToGuest = (packet) => {
-      this.#batch.add(packet);
-      if (this.#batch.bytes + connection.queued > QUEUED_MAX) gateway.hold(true);
+      link.packet(packet);
+      if (link.queued > QUEUED_MAX) gateway.hold(true);
     };
     gateway.hold(false);
     gateway.resync();
     this.onServed(this.#served);
   }
 
-  #refuse(connection: Connection, verdict: Verdict): void {
+  #refuse(link: LinkSocket, verdict: Verdict): void {
     const { generation, view } = this.#served;
-    connection.send(FRAME_HELLO, [encodeAnswer({ verdict, generation, view })]);
-    connection.end();
+    link.send(FRAME_HELLO, encodeAnswer({ verdict, generation, view }));
+    link.end();
   }
 
-  #packets(frame: Frame, connection: Connection): void {
-    for (const packet of splitPackets(frame.body)) {
-      if (connection === this.#current) this.#gateway.packetFromGuest(packet);
+  #packets(body: Uint8Array, link: LinkSocket): void {
+    for (const packet of splitPackets(body)) {
+      if (link === this.#current) this.#gateway.packetFromGuest(packet, true);
     }
   }
 
   #flush(): void {
-    const connection = this.#current;
-    if (connection === null) return;
-    this.#batch.send(connection);
-    connection.flush();
+    const link = this.#current;
+    if (link === null) return;
+    link.flush();
     // What the kernel took at once brings no `drain`.
-    if (connection.queued <= QUEUED_MAX) this.#gateway.hold(false);
+    if (link.queued <= QUEUED_MAX) this.#gateway.hold(false);
   }
 
-  #lost(connection: Connection): void {
-    this.#connections.delete(connection);
-    if (connection !== this.#current) return;
+  #lost(link: LinkSocket): void {
+    this.#connections.delete(link);
+    if (link !== this.#current) return;
     this.#current = null;
     this.#gateway.onPacketToGuest = null;
     this.onServed(null);

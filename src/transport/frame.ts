@@ -43,8 +43,6 @@ export class FrameError extends Error {
 
 /** The frame in pieces, to be written one after another; the body's pieces are not copied. */
 export function encodeFrame(type: number, body: readonly Uint8Array[], crc32: Crc32): Uint8Array[] {
-  const header = new Uint8Array(FRAME_HEADER);
-  const view = new DataView(header.buffer);
   let length = 0;
   let crc = 0;
   for (const piece of body) {
@@ -52,13 +50,40 @@ export function encodeFrame(type: number, body: readonly Uint8Array[], crc32: Cr
     crc = crc32(piece, crc);
   }
   if (length > FRAME_MAX) throw new FrameError('TG_FRAME_LENGTH', `a message of ${length} bytes is too long to send`);
+  const header = new Uint8Array(FRAME_HEADER);
+  writeHeader(header, { type, length, crc }, crc32);
+  return [header, ...body];
+}
+
+export interface FrameHeader {
+  readonly type: number;
+  /** Of the body. */
+  readonly length: number;
+  readonly crc: number;
+}
+
+/** Writes the header at the start of `bytes`. */
+export function writeHeader(bytes: Uint8Array, { type, length, crc }: FrameHeader, crc32: Crc32): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, FRAME_HEADER);
   view.setUint16(0, MAGIC, true);
-  header[2] = FRAME_VERSION;
-  header[3] = type;
+  bytes[2] = FRAME_VERSION;
+  bytes[3] = type;
   view.setUint32(4, length, true);
   view.setUint32(8, crc, true);
-  view.setUint32(12, crc32(header.subarray(0, 12)), true);
-  return [header, ...body];
+  view.setUint32(12, crc32(bytes.subarray(0, 12)), true);
+}
+
+/** The header at the start of `bytes`. Throws FrameError. */
+export function readHeader(bytes: Uint8Array, max: number, crc32: Crc32): FrameHeader {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, FRAME_HEADER);
+  if (view.getUint16(0, true) !== MAGIC) throw new FrameError('TG_FRAME_MAGIC', 'this is no stream of frames');
+  if (view.getUint32(12, true) !== crc32(bytes.subarray(0, 12))) {
+    throw new FrameError('TG_FRAME_CHECKSUM', "a frame's header is damaged");
+  }
+  if (bytes[2] !== FRAME_VERSION) throw new FrameError('TG_FRAME_VERSION', `frame version ${bytes[2]} is unknown`);
+  const length = view.getUint32(4, true);
+  if (length > max) throw new FrameError('TG_FRAME_LENGTH', `a frame of ${length} bytes is too long`);
+  return { type: bytes[3]!, length, crc: view.getUint32(8, true) };
 }
 
 export interface Frame {
@@ -75,7 +100,7 @@ export class FrameReader {
   #chunks: Uint8Array[] = [];
   #length = 0;
   /** The header that has been read and whose body is awaited. */
-  #header: { readonly type: number; readonly length: number; readonly crc: number } | null = null;
+  #header: FrameHeader | null = null;
 
   constructor(crc32: Crc32, max = FRAME_MAX) {
     this.#crc32 = crc32;
@@ -97,7 +122,7 @@ export class FrameReader {
     for (;;) {
       if (this.#header === null) {
         if (this.#length < FRAME_HEADER) return frames;
-        this.#header = this.#parse(this.#take(FRAME_HEADER));
+        this.#header = readHeader(this.#take(FRAME_HEADER), this.#max, this.#crc32);
       }
       const { type, length, crc } = this.#header;
       if (this.#length < length) return frames;
@@ -106,18 +131,6 @@ export class FrameReader {
       this.#header = null;
       frames.push({ type, body });
     }
-  }
-
-  #parse(header: Uint8Array): { type: number; length: number; crc: number } {
-    const view = new DataView(header.buffer, header.byteOffset, FRAME_HEADER);
-    if (view.getUint16(0, true) !== MAGIC) throw new FrameError('TG_FRAME_MAGIC', 'this is no stream of frames');
-    if (view.getUint32(12, true) !== this.#crc32(header.subarray(0, 12))) {
-      throw new FrameError('TG_FRAME_CHECKSUM', "a frame's header is damaged");
-    }
-    if (header[2] !== FRAME_VERSION) throw new FrameError('TG_FRAME_VERSION', `frame version ${header[2]} is unknown`);
-    const length = view.getUint32(4, true);
-    if (length > this.#max) throw new FrameError('TG_FRAME_LENGTH', `a frame of ${length} bytes is too long`);
-    return { type: header[3]!, length, crc: view.getUint32(8, true) };
   }
 
   /** The next `length` bytes: a view where one chunk has them all. */
@@ -133,8 +146,7 @@ export class FrameReader {
       this.#chunks.shift();
       return first;
     }
-    // Not zeroed: every byte is written below.
-    const out = Buffer.allocUnsafeSlow(length);
+    const out = new Uint8Array(length);
     let at = 0;
     let used = 0;
     while (at < length) {
