@@ -91,9 +91,9 @@ export class NetworkInterface {
     return /^(tcpip$|tcpip\/|tcp\/|listener\/|udp\/)/.test(key);
   }
 
-  /** A packet has come. */
+  /** A packet has come; it must not change any more. */
   process(packet: Uint8Array, nowUs: number): void {
-    this.stack.process(packet, nowUs);
+    this.stack.process(packet, nowUs, true);
   }
 
   /** Sends what is to be sent, loopback included; how many packets left. */

@@ -49,8 +49,10 @@ export interface Tcp {
   send(bytes: Uint8Array, given?: boolean): number;
   /** Up to `length` received bytes, in order; empty when there are none now. */
   recv(length: number, peek?: boolean): Uint8Array;
-  /** As `recv`, perhaps fewer than there are: without a copy where they are many. */
-  recvPiece(length: number): Uint8Array;
+  /** The received bytes that lie together, not copied and not taken. Empty when there are none. */
+  front(): Uint8Array;
+  /** Takes `count` of the bytes that `front` gave; `kept`: their memory is still in use, and not used for others. */
+  take(count: number, kept: boolean): void;
   /** Bytes that `recv` would give now. */
   readonly readable: number;
   /** The peer has sent FIN and everything before it was read. */
@@ -91,8 +93,11 @@ export interface TcpListener {
 }
 
 export interface Stack {
-  /** An IPv4 packet has come; it must not change any more. Never throws on bad input: counts and drops it. */
-  process(packet: Uint8Array, nowUs: number): void;
+  /**
+   * An IPv4 packet has come. `given`: it will not change, what is long in it need not be copied. Never throws on bad input:
+   * counts and drops it.
+   */
+  process(packet: Uint8Array, nowUs: number, given?: boolean): void;
   /** The next packet to send, or null. Call until null after `process`, after socket calls and when `pollAt` has passed. */
   dispatch(nowUs: number): Uint8Array | null;
   /** When `dispatch` next has work without new input: monotonic µs; null: never; 0: now. */

@@ -1,13 +1,13 @@
 /** A queue of bytes, whichever way they come and go. */
 
 import { expect, test } from 'vitest';
-import { ByteQueue } from './byte-queue.ts';
+import { ByteQueue, ChunkPool } from './byte-queue.ts';
 import { pattern, random } from './test-link.ts';
 
-test('pushed, given, copied, taken in pieces, dropped: always the bytes in order; what was handed out stays', () => {
+test('pushed, given, copied, handed out, dropped: always the bytes in order; what is kept stays', () => {
   for (let seed = 1; seed <= 30; seed++) {
     const r = random(seed);
-    const queue = new ByteQueue();
+    const queue = new ByteQueue(seed % 2 === 0 ? new ChunkPool(2) : null);
     const pieces: { at: number; bytes: Uint8Array }[] = [];
     let start = 0;
     let end = 0;
@@ -29,9 +29,13 @@ test('pushed, given, copied, taken in pieces, dropped: always the bytes in order
           break;
         }
         case 2: {
-          const piece = queue.takePiece(size);
-          expect(piece.length > 0).toBe(end > start);
-          pieces.push({ at: start, bytes: piece });
+          const front = queue.front();
+          expect(front.length > 0).toBe(end > start);
+          expect(Buffer.compare(front, pattern(start, front.length))).toBe(0);
+          const piece = front.subarray(0, size);
+          const kept = r() < 0.5;
+          if (kept) pieces.push({ at: start, bytes: piece });
+          queue.drop(piece.length, kept);
           start += piece.length;
           break;
         }
@@ -60,9 +64,31 @@ test('large bytes are not copied; small ones in a large memory are', () => {
   const queue = new ByteQueue();
   const large = pattern(0, 60_000);
   queue.give(large);
-  expect(queue.takePiece(1 << 20).buffer).toBe(large.buffer);
+  expect(queue.front().buffer).toBe(large.buffer);
+  queue.drop(60_000);
   queue.give(large, 0, 10_000);
-  expect(queue.takePiece(1 << 20).buffer).not.toBe(large.buffer);
+  expect(queue.front().buffer).not.toBe(large.buffer);
+});
+
+test('memory is used again, unless somebody has it; what was given is never written', () => {
+  for (const size of [100, 60_000]) {
+    const queue = new ByteQueue(new ChunkPool());
+    queue.push(pattern(0, size));
+    const first = queue.front().buffer;
+    queue.drop(size);
+    queue.push(pattern(0, size));
+    expect(queue.front().buffer, `${size}`).toBe(first);
+    queue.drop(size, true);
+    queue.push(pattern(0, size));
+    expect(queue.front().buffer, `${size}`).not.toBe(first);
+  }
+  const queue = new ByteQueue(new ChunkPool());
+  const given = new Uint8Array(65536);
+  queue.give(given, 0, 60_000);
+  queue.push(pattern(0, 5000));
+  queue.drop(65_000);
+  queue.push(pattern(0, 60_000));
+  expect(given.every((byte) => byte === 0)).toBe(true);
 });
 
 test('equal queues are saved equal, however their bytes came', () => {

@@ -13,27 +13,40 @@ const VIEW_MIN = 192;
 export function sum(bytes: Uint8Array, start: number, end: number, initial: number): number {
   let total = initial;
   let i = start;
-  if (end - start >= VIEW_MIN && ((bytes.byteOffset + start) & 3) === 0) {
-    const count = (end - start) >>> 2;
-    const words = new Int32Array(bytes.buffer, bytes.byteOffset + start, count);
-    let native = 0;
-    let w = 0;
-    while (w < count) {
-      // 8192 words of two halves stay below 2^30: the sum remains a small integer.
-      const stop = Math.min(count, w + 8192);
-      let part = 0;
-      for (; w < stop; w++) {
-        const word = words[w]!;
-        part += (word & 0xffff) + (word >>> 16);
-      }
-      native = fold(native + part);
-    }
-    total += LITTLE_ENDIAN ? ((native & 0xff) << 8) | (native >>> 8) : native;
+  if (end - start >= VIEW_MIN) {
+    const skip = -(bytes.byteOffset + start) & 3;
+    for (; i < start + skip; i++) total += (i - start) & 1 ? bytes[i]! : bytes[i]! << 8;
+    const count = (end - i) >>> 2;
+    const native = sumWords(new Int32Array(bytes.buffer, bytes.byteOffset + i, count));
+    // Words that begin at an odd byte have their halves swapped, too (RFC 1071, 2B).
+    total += LITTLE_ENDIAN !== ((skip & 1) === 1) ? swap(native) : native;
     i += count << 2;
+    if ((i - start) & 1 && i < end) total += bytes[i++]!;
   }
   for (; i + 1 < end; i += 2) total += (bytes[i]! << 8) | bytes[i + 1]!;
   if (i < end) total += bytes[i]! << 8;
   return fold(total);
+}
+
+function sumWords(words: Int32Array): number {
+  const count = words.length;
+  let sum = 0;
+  let w = 0;
+  while (w < count) {
+    // 8192 words of two halves stay below 2^30: the sum remains a small integer.
+    const stop = Math.min(count, w + 8192);
+    let part = 0;
+    for (; w < stop; w++) {
+      const word = words[w]!;
+      part += (word & 0xffff) + (word >>> 16);
+    }
+    sum = fold(sum + part);
+  }
+  return sum;
+}
+
+function swap(value: number): number {
+  return ((value & 0xff) << 8) | (value >>> 8);
 }
 
 function fold(value: number): number {

@@ -7,6 +7,7 @@
 
 import type { Part, Plain } from '../checkpoint/ledger.ts';
 import type { Endpoint, Ipv4, Stack, StackOptions, Tcp, TcpListener } from './api.ts';
+import { ChunkPool } from './byte-queue.ts';
 import { CODE_FRAGMENTATION_NEEDED, CODE_PORT, icmp, type Unreachable, unreachable } from './icmp.ts';
 import {
   fragment,
@@ -91,6 +92,7 @@ export class TcpipStack implements Stack, Part, TcpHost, ListenerHost, UdpHost {
   readonly key = 'tcpip';
   readonly address: Ipv4;
   readonly mtu: number;
+  readonly chunks = new ChunkPool();
   readonly allocate: (length: number) => Uint8Array;
   readonly delayedAckUs: number;
   onReady: ((id: number) => void) | null = null;
@@ -154,8 +156,9 @@ export class TcpipStack implements Stack, Part, TcpHost, ListenerHost, UdpHost {
 
   // ---- packets
 
-  process(packet: Uint8Array, nowUs: number): void {
+  process(packet: Uint8Array, nowUs: number, given = false): void {
     this.stats.received++;
+    this.#segment.given = given;
     this.#receive(packet, nowUs, false);
   }
 
@@ -168,6 +171,7 @@ export class TcpipStack implements Stack, Part, TcpHost, ListenerHost, UdpHost {
       const packet = this.#nextPacket(nowUs);
       if (packet === null) return null;
       if (this.isLocal(get32(packet, 16))) {
+        this.#segment.given = true;
         this.#receive(packet, nowUs, true);
         continue;
       }

@@ -8,7 +8,7 @@
 
 import type { Part } from '../../checkpoint/ledger.ts';
 import type { Endpoint, Ipv4, Tcp, TcpOption, TcpState } from '../api.ts';
-import { ByteQueue } from '../byte-queue.ts';
+import { ByteQueue, type ChunkPool } from '../byte-queue.ts';
 import { Reassembly } from './reassembly.ts';
 import { after, distance } from './sequence.ts';
 
@@ -16,6 +16,7 @@ import { after, distance } from './sequence.ts';
 export interface TcpHost {
   readonly mtu: number;
   readonly delayedAckUs: number;
+  readonly chunks: ChunkPool;
   allocate(length: number): Uint8Array;
   touch(part: Part): void;
   /** The connection may have something to send, or its timers may have changed. */
@@ -223,8 +224,8 @@ export class TcpConnection implements Tcp, Part {
   /** Send a small segment although the rules against silly windows would wait. */
   forceSend = false;
 
-  sending = new ByteQueue();
-  received = new ByteQueue();
+  sending: ByteQueue;
+  received: ByteQueue;
   reassembly = new Reassembly();
   records: Sent[] = [];
 
@@ -248,6 +249,8 @@ export class TcpConnection implements Tcp, Part {
     this.localPort = local.port;
     this.remoteAddress = remote.address;
     this.remotePort = remote.port;
+    this.sending = new ByteQueue(host.chunks);
+    this.received = new ByteQueue(host.chunks);
   }
 
   get local(): Endpoint {
@@ -303,10 +306,13 @@ export class TcpConnection implements Tcp, Part {
     return bytes;
   }
 
-  recvPiece(length: number): Uint8Array {
-    const bytes = this.received.takePiece(length);
-    if (bytes.length > 0) this.#roomMade();
-    return bytes;
+  front(): Uint8Array {
+    return this.received.front();
+  }
+
+  take(count: number, kept: boolean): void {
+    this.received.drop(count, kept);
+    if (count > 0) this.#roomMade();
   }
 
   /** Tells the peer of the room when it is worth a packet: much of the buffer, or the end of a window near zero. */
@@ -462,8 +468,8 @@ export class TcpConnection implements Tcp, Part {
     SCALARS.forEach((name, i) => {
       fields[name] = scalars[i];
     });
-    connection.sending = ByteQueue.restore(sending);
-    connection.received = ByteQueue.restore(received);
+    connection.sending = ByteQueue.restore(sending, host.chunks);
+    connection.received = ByteQueue.restore(received, host.chunks);
     if (reassembly !== null) connection.reassembly = Reassembly.restore(reassembly);
     for (let i = 0; i < records.length; i += 5) {
       connection.records.push({

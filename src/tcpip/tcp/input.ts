@@ -347,7 +347,8 @@ function text(c: TcpConnection, s: Segment, nowUs: number): Verdict {
     return 'ignore';
   }
   if (length > 0) {
-    c.received.give(s.packet, from, from + length);
+    if (s.given) c.received.give(s.packet, from, from + length);
+    else c.received.push(s.packet, from, from + length);
     c.rcvNxt = end;
     const segmentLength = s.end - s.start;
     if (segmentLength > c.rcvMss) c.rcvMss = segmentLength;

@@ -28,6 +28,8 @@ export class Segment {
   window = 0;
   /** The packet; the data is [start, end) of it. */
   packet: Uint8Array = new Uint8Array(0);
+  /** The packet will not change. */
+  given = false;
   start = 0;
   end = 0;
   hasTimestamp = false;
