@@ -47,7 +47,7 @@ function moved(options: MachineOptions, step: number): Ran & { failovers: number
 }
 
 const PROGRAMS: readonly (readonly [name: string, options: MachineOptions, step: number])[] = [
-  ['a pipeline', { program: '/bin/sh', args: ['-c', 'seq 300 | sort -rn | head -3; exit 3'] }, 300_000],
+  ['a pipeline', { program: '/bin/sh', args: ['-c', 'seq 300 | sort -rn | head -3; exit 3'] }, 60_000],
   [
     'sqlite3',
     {
@@ -57,7 +57,7 @@ const PROGRAMS: readonly (readonly [name: string, options: MachineOptions, step:
         'create table t(a integer primary key, b text);\n' +
         'insert into t(b) values (1.5), (2), (3);\nselect sum(a), max(b), total(b) from t;\nselect count(*) from t;\n',
     },
-    400_000,
+    100_000,
   ],
   [
     'a shell with files, signals and jobs',
@@ -69,7 +69,7 @@ const PROGRAMS: readonly (readonly [name: string, options: MachineOptions, step:
           'sleep 0.05 & wait $!; echo $?; (exit 9) | cat; ls -l /tmp/d | wc -l',
       ],
     },
-    400_000,
+    100_000,
   ],
 ];
 

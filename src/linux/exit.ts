@@ -24,8 +24,10 @@ export function endThread(kernel: Kernel, thread: Thread): void {
   releaseRobustList(kernel, thread);
   if (thread.clearTid !== 0) {
     // Nobody else uses the memory when it is the last one (mm_release in kernel/fork.c); writing is harmless then.
-    if (process.space.write(thread.clearTid, new Uint8Array(4))) kernel.futexes.wake(process.space, thread.clearTid, 1);
+    const key = process.mm.futexKey(thread.clearTid);
+    if (process.space.write(thread.clearTid, new Uint8Array(4))) kernel.futexes.wake(key, 1);
   }
+  if (process.space.hasWritten) process.mm.publish();
   kernel.futexes.forget(thread);
   kernel.scheduler.remove(thread);
   process.members.delete(tid);

@@ -13,8 +13,8 @@ import type { Thread } from './thread.ts';
 /** What a thread in futex(2) remembers. Plain data. */
 export interface FutexMemo {
   readonly kind: 'futex';
-  space: number;
-  address: number;
+  /** Where it waits: `MemoryMap.futexKey`, or that of a private futex. */
+  key: string;
   readonly bitset: number;
   /** Position among all waiters that ever were. */
   order: number;
@@ -25,9 +25,14 @@ export interface FutexMemo {
 const ROBUST_LIST_LIMIT = 2048;
 export const MATCH_ANY = 0xffff_ffff;
 
+/** FUTEX_PRIVATE_FLAG: of the process alone, also in memory that it shares. */
+export function privateKey(space: AddressSpace, address: number): string {
+  return `${space.id}:${address}`;
+}
+
 export class FutexTable {
   readonly #kernel: Kernel;
-  /** Waiters in the order in which they came, by `space:address`. */
+  /** Waiters in the order in which they came, by key. */
   readonly #waiters = new Map<string, Thread[]>();
 
   constructor(kernel: Kernel) {
@@ -35,15 +40,13 @@ export class FutexTable {
   }
 
   /** The thread begins to wait; it goes to sleep after this. */
-  add(thread: Thread, space: AddressSpace, address: number, bitset: number, deadlineUs: number | null): void {
-    const order = this.#kernel.nextOrder();
-    const memo: FutexMemo = { kind: 'futex', space: space.id, address, bitset, order, deadlineUs, woken: false };
+  add(thread: Thread, key: string, bitset: number, deadlineUs: number | null): void {
+    const memo: FutexMemo = { kind: 'futex', key, bitset, order: this.#kernel.nextOrder(), deadlineUs, woken: false };
     thread.memo = memo;
     this.#enter(thread, memo);
   }
 
-  #enter(thread: Thread, memo: FutexMemo): void {
-    const key = `${memo.space}:${memo.address}`;
+  #enter(thread: Thread, { key }: FutexMemo): void {
     const waiters = this.#waiters.get(key);
     if (waiters === undefined) this.#waiters.set(key, [thread]);
     else waiters.push(thread);
@@ -53,20 +56,17 @@ export class FutexTable {
   forget(thread: Thread): void {
     const memo = thread.memo as FutexMemo | null;
     if (memo?.kind !== 'futex' || memo.woken) return;
-    const key = `${memo.space}:${memo.address}`;
-    const waiters = this.#waiters.get(key);
+    const waiters = this.#waiters.get(memo.key);
     const at = waiters?.indexOf(thread) ?? -1;
     if (at < 0) return;
     waiters!.splice(at, 1);
-    if (waiters!.length === 0) this.#waiters.delete(key);
+    if (waiters!.length === 0) this.#waiters.delete(memo.key);
   }
 
-  /** Wakes at most `count` threads that wait at the address; how many there were. */
-  wake(space: AddressSpace, address: number, count: number, bitset = MATCH_ANY): number {
-    const waiters = this.#waiters.get(`${space.id}:${address}`);
-    if (waiters === undefined) return 0;
+  /** Wakes at most `count` threads that wait there; how many there were. */
+  wake(key: string, count: number, bitset = MATCH_ANY): number {
     let woken = 0;
-    for (const thread of [...waiters]) {
+    for (const thread of [...(this.#waiters.get(key) ?? [])]) {
       if (woken >= count) break;
       const memo = thread.memo as FutexMemo;
       if ((memo.bitset & bitset) === 0) continue;
@@ -80,13 +80,13 @@ export class FutexTable {
   }
 
   /** Makes at most `count` of the threads that wait at `from` wait at `to`; how many there were. */
-  requeue(space: AddressSpace, from: number, to: number, count: number): number {
-    if (from === to) return Math.min(count, this.#waiters.get(`${space.id}:${from}`)?.length ?? 0);
-    const waiters = (this.#waiters.get(`${space.id}:${from}`) ?? []).slice(0, Math.max(0, count));
+  requeue(from: string, to: string, count: number): number {
+    const waiters = (this.#waiters.get(from) ?? []).slice(0, Math.max(0, count));
+    if (from === to) return waiters.length;
     for (const thread of waiters) {
       const memo = thread.memo as FutexMemo;
       this.forget(thread);
-      memo.address = to;
+      memo.key = to;
       memo.order = this.#kernel.nextOrder();
       this.#enter(thread, memo);
       this.#kernel.ledger.touch(thread);
@@ -147,5 +147,6 @@ function ownerDied(kernel: Kernel, thread: Thread, address: number): void {
   if ((value & FUTEX_TID_MASK) !== thread.tid) return;
   const word = new Uint8Array(4);
   new DataView(word.buffer).setUint32(0, ((value & FUTEX_WAITERS) | FUTEX_OWNER_DIED) >>> 0, true);
-  if (space.write(address, word) && (value & FUTEX_WAITERS) !== 0) kernel.futexes.wake(space, address, 1);
+  if (space.write(address, word) && (value & FUTEX_WAITERS) !== 0)
+    kernel.futexes.wake(thread.process.mm.futexKey(address), 1);
 }

@@ -170,6 +170,7 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
     this.instructions += retired;
     thread.instructions += retired;
     this.#left -= retired;
+    if (process.space.hasWritten) process.mm.publish();
     switch (exit.kind) {
       case 'syscall':
         thread.call = thread.context.getNumber(RAX);
@@ -189,12 +190,13 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
     const number = thread.call;
     const handler = handlerOf(number);
     const result = handler === undefined ? this.#unimplemented(number) : handler(this.#call.begin(thread));
+    const { context, process } = thread;
+    if (process.space.hasWritten) process.mm.publish();
     if (result === BLOCKED || thread.dead) return;
     thread.call = -1;
     thread.memo = null;
     thread.timedOut = false;
     if (result === NO_RESULT) return;
-    const { context, process } = thread;
     if (result !== -ERESTARTSYS) {
       if (typeof result === 'number') context.setNumber(RAX, result);
       else context.set(RAX, result);

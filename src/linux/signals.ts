@@ -4,6 +4,7 @@
  */
 
 import type { CpuExit } from '../lvm/cpu.ts';
+import { PROT_EXEC, PROT_READ, PROT_WRITE, USER_END } from '../lvm/layout.ts';
 import { rflags } from '../x86/flags.ts';
 import {
   OFF_FCW,
@@ -27,6 +28,10 @@ import { isOrphaned } from './process-groups.ts';
 import { type FaultDetails, NO_FAULT, pushFrame } from './signal-frame.ts';
 import type { SignalInfo } from './signalfd.ts';
 import type { Thread } from './thread.ts';
+
+/** Of a page fault's error code (SDM vol. 3, 4.7). */
+const ERROR_WRITE = 2;
+const ERROR_FETCH = 16;
 
 const STOPS = [S.SIGSTOP, S.SIGTSTP, S.SIGTTIN, S.SIGTTOU].reduce((set, signo) => set | S.signalBit(signo), 0n);
 const CONTINUE = S.signalBit(S.SIGCONT);
@@ -145,6 +150,19 @@ export function isInterrupted(kernel: Kernel, thread: Thread): boolean {
   }
 }
 
+/** For calls that only death interrupts: true when a signal is pending that ends the process; it has then. */
+export function isKilled(kernel: Kernel, thread: Thread): boolean {
+  const set = deliverable(thread);
+  for (let signo = 1; set !== 0n && signo <= S.SIGNAL_MAX; signo++) {
+    if ((set & S.signalBit(signo)) === 0n || thread.process.actions[signo]!.handler !== S.SIG_DFL) continue;
+    const action = S.defaultAction(signo);
+    if (action !== 'terminate' && action !== 'core') continue;
+    exitGroup(kernel, thread.process, killed(signo));
+    return true;
+  }
+  return false;
+}
+
 function hasHandler(process: Process, signo: number): boolean {
   const { handler } = process.actions[signo]!;
   return handler !== S.SIG_DFL && handler !== S.SIG_IGN;
@@ -242,7 +260,7 @@ export function raiseFault(kernel: Kernel, thread: Thread, exit: Extract<CpuExit
 /** Signal, si_code and si_addr of an exception (arch/x86/kernel/traps.c, arch/x86/mm/fault.c). */
 function signalOf(
   thread: Thread,
-  { vector, address }: Extract<CpuExit, { kind: 'fault' }>,
+  { vector, address, error }: Extract<CpuExit, { kind: 'fault' }>,
 ): [signo: number, code: number, address: bigint] {
   const rip = BigInt(thread.context.rip);
   switch (vector) {
@@ -254,15 +272,26 @@ function signalOf(
       return [S.SIGTRAP, S.SI_KERNEL, 0n];
     case VECTOR_UD:
       return [S.SIGILL, S.ILL_ILLOPN, rip];
-    case VECTOR_PF: {
-      const mapped = address < 0x1_0000_0000n && thread.process.mm.find(Number(address)) !== null;
-      return [S.SIGSEGV, mapped ? S.SEGV_ACCERR : S.SEGV_MAPERR, address];
-    }
+    case VECTOR_PF:
+      return [...pageFault(thread.process, address, error), address];
     case VECTOR_GP:
       return [S.SIGSEGV, S.SI_KERNEL, 0n];
     default:
       return [S.SIGFPE, floatCode(thread, vector === VECTOR_MF), rip];
   }
+}
+
+/** Nothing is mapped there, or the mapping does not allow it, or it does but its file ends before. */
+function pageFault({ mm }: Process, address: bigint, error: number): [signo: number, code: number] {
+  const area = address < BigInt(USER_END) ? mm.find(Number(address)) : null;
+  if (area === null) return [S.SIGSEGV, S.SEGV_MAPERR];
+  const allowed =
+    (error & ERROR_WRITE) !== 0
+      ? PROT_WRITE
+      : (error & ERROR_FETCH) !== 0
+        ? PROT_EXEC
+        : PROT_READ | PROT_WRITE | PROT_EXEC;
+  return (area.prot & allowed) === 0 ? [S.SIGSEGV, S.SEGV_ACCERR] : [S.SIGBUS, S.BUS_ADRERR];
 }
 
 /** si_code of an unmasked floating-point exception. */

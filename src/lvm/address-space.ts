@@ -21,6 +21,7 @@ import {
   STATE_CODE,
   STATE_NO_READ,
   STATE_NO_WRITE,
+  STATE_SHARED,
   USER_END,
   USER_PAGES,
 } from './layout.ts';
@@ -55,6 +56,8 @@ export class AddressSpace {
   #changedEnd = USER_PAGES;
   /** Pages that became dirty since the last `takeDirty`, in the order in which they did; some perhaps twice. */
   #dirty: number[] = [];
+  /** Pages that are shared and were written since the last `takeWritten`. */
+  #written: number[] = [];
   /** Pages whose bytes an `unmap` made zero since the last `takeDirty`: mapped again, they differ from what a backup has. */
   #zeroed: number[] = [];
   /** Eight protection bytes at a time, to pass over long runs. Never a NaN: bytes of `prot` are below 16. */
@@ -102,7 +105,7 @@ export class AddressSpace {
       assert(this.prot[page] !== 0, 'protect of an unmapped page');
       if ((this.prot[page]! & PROT_EXEC) !== 0 && (prot & PROT_EXEC) === 0) this.#codeChange(page, 1);
       this.prot[page] = prot | PROT_MAPPED;
-      this.state[page] = stateOf(prot) | (this.state[page]! & (STATE_CLEAN | STATE_CODE));
+      this.state[page] = stateOf(prot) | (this.state[page]! & (STATE_CLEAN | STATE_CODE | STATE_SHARED));
     }
     this.#mappingChange(first, first + count);
   }
@@ -133,9 +136,32 @@ export class AddressSpace {
         if (state === 0) continue;
         if ((state & STATE_CODE) !== 0) this.#codeChange(page, 1);
         if ((state & STATE_CLEAN) !== 0) this.#makeDirty(page);
+        if ((state & STATE_SHARED) !== 0) {
+          this.state[page]! &= ~STATE_SHARED;
+          this.#written.push(page);
+        }
       }
     }
     return -1;
+  }
+
+  /** Stores to these pages are noted: other spaces show them too. Each page once, until it is watched again. */
+  watch(start: Address, length: number): void {
+    const { first, count } = this.#range(start, length);
+    for (let page = first; page < first + count; page++) {
+      if (this.prot[page] !== 0) this.state[page]! |= STATE_SHARED;
+    }
+  }
+
+  get hasWritten(): boolean {
+    return this.#written.length > 0;
+  }
+
+  /** The watched pages that were written since the last call, in the order in which they were first. */
+  takeWritten(): number[] {
+    const written = this.#written;
+    this.#written = [];
+    return written;
   }
 
   /** The one place where a page becomes dirty. */

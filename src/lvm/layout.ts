@@ -26,13 +26,15 @@ export const JUMP_CACHE_ENTRIES = 1 << 16;
 export const REGISTER_FILE = 0xff40_0000;
 
 /**
- * Page-state bits. 0 means: present, readable, writable, already dirty, no translated code — the fast path of every
+ * Page-state bits. 0 means: present, readable, writable, already dirty, no translated code, not shared — the fast path of every
  * store. A load takes the slow path when STATE_NO_READ is set, a store when any bit is set.
  */
 export const STATE_NO_READ = 0x80;
 export const STATE_NO_WRITE = 0x40;
 export const STATE_CLEAN = 0x01;
 export const STATE_CODE = 0x02;
+/** A store to it is to be noted: other address spaces show the same page. */
+export const STATE_SHARED = 0x04;
 export const STATE_ABSENT = STATE_NO_READ | STATE_NO_WRITE;
 
 /** Protection of a mapped page, as PROT_* of mman.h; PROT_MAPPED tells a PROT_NONE page from an unmapped one. */

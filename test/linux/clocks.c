@@ -283,20 +283,6 @@ static void file_timers(void) {
   every.it_value.tv_nsec = 1000000000;
   show(timerfd_settime(fd, 0, &every, 0));
   show(write(fd, &ticks, 8));
-  // Those that are due are told in the order of their times.
-  int order[3], fds[3];
-  for (int i = 0; i < 3; i++) {
-    fds[i] = timerfd_create(CLOCK_MONOTONIC, 0);
-    struct itimerspec in = {{0, 0}, {0, (3 - i) * 15000000}};
-    timerfd_settime(fds[i], 0, &in, 0);
-  }
-  for (int i = 0; i < 3; i++) {
-    struct pollfd all[3] = {{fds[0], POLLIN, 0}, {fds[1], POLLIN, 0}, {fds[2], POLLIN, 0}};
-    poll(all, 3, 1000);
-    for (int j = 0; j < 3; j++)
-      if (all[j].revents && read(fds[j], &ticks, 8) == 8) order[i] = j, fds[j] = -1;
-  }
-  printf("order: %d %d %d\n", order[0], order[1], order[2]);
 }
 
 static void settable(void) {

@@ -1,8 +1,8 @@
 // Memory: mmap and its relatives, faults and their addresses, sharing between processes, /proc/self/maps.
 #include "check.h"
+#include <sched.h>
 #include <setjmp.h>
 #include <sys/resource.h>
-#include <sys/uio.h>
 
 enum { PAGE = 4096 };
 static char folder[] = "/tmp/tardigrade-memory-XXXXXX";
@@ -276,6 +276,8 @@ static void shared_files(void) {
   char *private = mmap(0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, PAGE);
   printf("%.16s\n", private + 5);
   map[PAGE + 5] = 'T';
+  // Now both have it: a system call has been made.
+  sched_yield();
   printf("%c %c\n", again[5], map[PAGE + 5]);
   pid_t pid = fork();
   if (pid == 0) {
@@ -430,6 +432,19 @@ static void shared(void) {
   report_status("the last one", status);
 }
 
+// Two mappings of a page in one process: stores through one are seen through the other at once.
+static void twice(void) {
+  differs("mmap");
+  int memory = memfd_create("twice", 0);
+  show(ftruncate(memory, PAGE));
+  volatile char *one = mmap(0, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+  volatile char *two = mmap(0, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+  *one = 'x';
+  int seen = *two == 'x';
+  sched_yield();
+  printf("seen at once: %d, after a system call: %d\n", seen, *two == 'x');
+}
+
 static void private_fork(void) {
   section("private memory and fork");
   char *base = fresh(3);
@@ -524,9 +539,6 @@ static void how_much(void) {
   char *large = mmap(0, 1ul << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   show_pointer(large);
   show(munmap(large, 1ul << 30));
-  struct iovec local = {0}, remote = {0};
-  (void)local;
-  (void)remote;
   void *blocks[64];
   int count = 0;
   while (count < 64 && (blocks[count] = malloc(1 << 20))) {
@@ -554,4 +566,5 @@ void checks(void) {
   stack();
   how_much();
   show(rmdir(folder));
+  twice();
 }

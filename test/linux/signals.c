@@ -102,10 +102,13 @@ static void codes(void) {
   flush_told("child exits");
   waitpid(child, 0, 0);
   mask_signals(SIG_BLOCK, SIGCHLD);
+  // Not before `child` is known.
+  mask_signals(SIG_BLOCK, SIGUSR1);
   if ((child = fork()) == 0) {
     kill(getppid(), SIGUSR1);
     for (;;) pause();
   }
+  mask_signals(SIG_UNBLOCK, SIGUSR1);
   while (told_length == 0) sleep_ms(1);
   flush_told("child kills");
   kill(child, SIGTERM);

@@ -69,6 +69,7 @@ export const FPE_FLTOVF = 4;
 export const FPE_FLTUND = 5;
 export const FPE_FLTRES = 6;
 export const FPE_FLTINV = 7;
+export const BUS_ADRERR = 2;
 export const SEGV_MAPERR = 1;
 export const SEGV_ACCERR = 2;
 export const TRAP_BRKPT = 1;

@@ -52,6 +52,17 @@ export interface FileLock {
   readonly end: number;
 }
 
+/** A memory map in which the content shows (mm/memory-map.ts). */
+export interface ContentViewer {
+  /** Bytes [start, end) have changed, and perhaps the size, which was `oldSize`. */
+  contentChanged(inode: Inode, start: number, end: number, oldSize: number): void;
+  /** Of shared anonymous memory: the page at the offset as this map has it (null: it has not), and as it is now. */
+  pageOf(inode: Inode, offset: number): Uint8Array | null;
+  showPage(inode: Inode, offset: number, bytes: Uint8Array): void;
+  /** Whether what is written to it may come to the file. */
+  mayWrite(inode: Inode): boolean;
+}
+
 export interface InodeInit {
   readonly mode: number;
   readonly uid?: number;
@@ -100,6 +111,10 @@ export class Inode extends Node implements Part {
   flocks: FileLock[] = [];
   /** Derived: open file descriptions, mappings and working directories that refer to it. */
   opens = 0;
+  /** Shared anonymous memory: its content is that of its mappings' pages, not here. */
+  memory = false;
+  /** Derived: the memory maps that show its content. */
+  readonly viewers = new Set<ContentViewer>();
   /** Derived: who waits for a lock. */
   readonly lockQueue = new WaitQueue();
   readonly chunks = new Map<number, Chunk>();
@@ -214,6 +229,7 @@ export class Inode extends Node implements Part {
   /** Writes all of `bytes`, growing the file. */
   write(offset: number, bytes: Uint8Array): void {
     if (!this.complete) this.loadContent();
+    const { size } = this;
     let at = 0;
     while (at < bytes.length) {
       const index = Math.floor((offset + at) / CHUNK_SIZE);
@@ -227,6 +243,11 @@ export class Inode extends Node implements Part {
     }
     if (offset + bytes.length > this.size) this.size = offset + bytes.length;
     this.modified();
+    this.#tell(Math.min(offset, size), offset + bytes.length, size);
+  }
+
+  #tell(start: number, end: number, oldSize: number): void {
+    for (const viewer of this.viewers) viewer.contentChanged(this, start, end, oldSize);
   }
 
   modified(): void {
@@ -257,7 +278,8 @@ export class Inode extends Node implements Part {
 
   truncate(length: number): void {
     if (length > 0 && !this.complete) this.loadContent();
-    if (length < this.size) {
+    const { size } = this;
+    if (length < size) {
       this.base = Math.min(this.base, length);
       if (this.base === 0) this.blob = null;
       for (const [index, chunk] of [...this.chunks]) {
@@ -274,6 +296,7 @@ export class Inode extends Node implements Part {
     }
     this.size = length;
     this.modified();
+    this.#tell(Math.min(length, size), Math.max(length, size), size);
   }
 
   /** Zeroes [start, end) within the file's size (FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE). */
@@ -292,6 +315,7 @@ export class Inode extends Node implements Part {
       at += to - from;
     }
     this.modified();
+    if (start < stop) this.#tell(start, stop, this.size);
   }
 
   /** The next offset ≥ `offset` inside data (or a hole), for SEEK_DATA and SEEK_HOLE; -1: none. Chunks are the grain. */
@@ -331,6 +355,7 @@ export class Inode extends Node implements Part {
       parent: this.parent,
       seals: this.seals,
       pipe: this.pipe,
+      memory: this.memory,
       locks: this.locks.map((l) => [l.owner, l.exclusive, l.start, l.end]),
       flocks: this.flocks.map((l) => [l.owner, l.exclusive, l.start, l.end]),
     };
@@ -357,6 +382,7 @@ export class Inode extends Node implements Part {
       parent: s.parent,
       seals: s.seals,
       pipe: s.pipe,
+      memory: s.memory,
     });
     if (s.entries !== null) {
       const map = new Map<string, number | null>();
@@ -400,6 +426,7 @@ declare function shape(): {
   parent: number;
   seals: number;
   pipe: number;
+  memory: boolean;
   locks: SavedLock[];
   flocks: SavedLock[];
 };

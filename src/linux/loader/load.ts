@@ -5,15 +5,8 @@
 
 import { PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE } from '../../lvm/layout.ts';
 import type { Inode } from '../fs/inode.ts';
-import {
-  MAP_ANONYMOUS,
-  MAP_FIXED,
-  MAP_PRIVATE,
-  type MemoryMap,
-  pageUp,
-  STACK_SIZE,
-  STACK_TOP,
-} from '../mm/memory-map.ts';
+import { pageUp } from '../mm/areas.ts';
+import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, type MemoryMap, STACK_SIZE, STACK_TOP } from '../mm/memory-map.ts';
 import { type Elf, ElfError, PT_LOAD, PT_PHDR, parseElf } from './elf.ts';
 
 const PIE_BASE = 0x1000_0000;

@@ -2,18 +2,26 @@
  * A process's memory map: what is mapped where and why (mmap(2)). The pages themselves — bytes, protection, dirtiness —
  * are the AddressSpace's; this is the list of areas over it.
  *
- * Content of a private file mapping is copied in when it is mapped. There is no address randomisation: the layout is the
- * same on every run.
+ * Content of a file is copied in when it is mapped. There is no address randomisation: the layout is the same on every run.
+ *
+ * Shared memory. Processes have separate memories, so each has its own copy of the pages that it shares. One thread runs
+ * at a time: what it wrote to such pages (the space keeps a list) is copied to all others that show them when it leaves
+ * its code, in `publish`. While the kernel executes, all copies agree; so files, futexes and checkpoints see one memory.
+ * What is shared is a file, of which the kernel has the content too, or anonymous memory: a file without a name (like
+ * Linux's /dev/zero mappings) whose content is the pages themselves.
  */
 
 import type { Part, Plain } from '../../checkpoint/ledger.ts';
 import type { AddressSpace } from '../../lvm/address-space.ts';
 import { PAGE_SIZE, PROT_READ, PROT_WRITE, USER_END, USER_START } from '../../lvm/layout.ts';
-import { EACCES, EEXIST, EFAULT, EINVAL, ENODEV, ENOMEM } from '../abi/errno.ts';
-import type { Inode } from '../fs/inode.ts';
+import { EACCES, EEXIST, EFAULT, EINVAL, ENOMEM } from '../abi/errno.ts';
+import { S_IFREG } from '../abi/stat.ts';
+import type { ContentViewer, Inode } from '../fs/inode.ts';
+import { DEV_SHM } from '../fs/node.ts';
 import type { ProcMapping } from '../fs/proc-view.ts';
 import { readContent } from '../fs/regular-file.ts';
 import type { Vfs } from '../fs/vfs.ts';
+import { type Area, AreaList, type Backing, offsetAt, pageDown, pageUp } from './areas.ts';
 
 export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;
@@ -25,7 +33,6 @@ export const MAP_FIXED_NOREPLACE = 0x100000;
 
 export const MREMAP_MAYMOVE = 1;
 export const MREMAP_FIXED = 2;
-export const MREMAP_DONTUNMAP = 4;
 
 export const STACK_TOP = USER_END - 0x10000;
 export const STACK_SIZE = 8 << 20;
@@ -33,27 +40,11 @@ export const STACK_SIZE = 8 << 20;
 const MMAP_TOP = STACK_TOP - STACK_SIZE - (1 << 20);
 const PROT_MASK = 7;
 
-/** One area of equal attributes. */
-export interface Area {
-  start: number;
-  end: number;
-  /** PROT_*, without PROT_MAPPED. */
-  prot: number;
-  shared: boolean;
-  /** Null: anonymous. */
-  file: { readonly inode: Inode; readonly offset: number; readonly path: string } | null;
-  /** '[heap]', '[stack]' or ''. */
-  name: string;
-}
-
-type SavedArea = [
-  start: number,
-  end: number,
-  prot: number,
-  shared: boolean,
-  file: [number, number, string] | null,
-  name: string,
-];
+type SavedArea = [start: number, end: number, prot: number, flags: number, file: SavedBacking | null, name: string];
+type SavedBacking = [ino: number, offset: number, path: string];
+const SAVED_SHARED = 1;
+const SAVED_READ_ONLY = 2;
+const SAVED_FORK = ['copy', 'nothing', 'zeroes'] as const;
 
 export interface MapHost {
   readonly vfs: Vfs;
@@ -69,24 +60,16 @@ export interface MapRequest {
   readonly length: number;
   readonly prot: number;
   readonly flags: number;
-  readonly file?: { readonly inode: Inode; readonly offset: number; readonly path: string } | null;
+  readonly file?: Backing | null;
+  readonly mayWrite?: boolean;
   readonly name?: string;
 }
 
-export function pageUp(value: number): number {
-  return Math.ceil(value / PAGE_SIZE) * PAGE_SIZE;
-}
-
-function pageDown(value: number): number {
-  return Math.floor(value / PAGE_SIZE) * PAGE_SIZE;
-}
-
-export class MemoryMap implements Part {
+export class MemoryMap implements Part, ContentViewer {
   readonly key: string;
   readonly space: AddressSpace;
   readonly #host: MapHost;
-  /** Ascending, disjoint. */
-  #areas: Area[] = [];
+  readonly #areas = new AreaList();
   #brkStart = 0;
   #brk = 0;
   /** Processes that use it. Not saved: a restore counts them. */
@@ -101,8 +84,9 @@ export class MemoryMap implements Part {
   }
 
   save(): Plain {
-    const areas = this.#areas.map(({ start, end, prot, shared, file, name }): SavedArea => {
-      return [start, end, prot, shared, file === null ? null : [file.inode.ino, file.offset, file.path], name];
+    const areas = this.#areas.all.map(({ start, end, prot, shared, mayWrite, file, name, fork }): SavedArea => {
+      const flags = (shared ? SAVED_SHARED : 0) | (mayWrite ? 0 : SAVED_READ_ONLY) | (SAVED_FORK.indexOf(fork) << 2);
+      return [start, end, prot, flags, file === null ? null : [file.inode.ino, file.offset, file.path], name];
     });
     return { areas, brkStart: this.#brkStart, brk: this.#brk, charged: this.#charged };
   }
@@ -110,12 +94,15 @@ export class MemoryMap implements Part {
   static restore(host: MapHost, space: AddressSpace, state: Plain): MemoryMap {
     const saved = state as { areas: SavedArea[]; brkStart: number; brk: number; charged: number };
     const map = new MemoryMap(host, space);
-    map.#areas = saved.areas.map(([start, end, prot, shared, file, name]) => {
+    for (const [start, end, prot, flags, file, name] of saved.areas) {
       const inode = file === null ? undefined : host.vfs.inode(file[0]);
-      if (inode !== undefined) host.vfs.hold(inode);
-      const from = file === null || inode === undefined ? null : { inode, offset: file[1], path: file[2] };
-      return { start, end, prot, shared, file: from, name };
-    });
+      const backing = file === null || inode === undefined ? null : { inode, offset: file[1], path: file[2] };
+      const shared = (flags & SAVED_SHARED) !== 0;
+      const mayWrite = (flags & SAVED_READ_ONLY) === 0;
+      map.#insert({ start, end, prot, shared, mayWrite, file: backing, name, fork: SAVED_FORK[flags >> 2]! });
+      // Whoever shares them may be restored later.
+      if (shared) space.watch(start, end - start);
+    }
     map.#brkStart = saved.brkStart;
     map.#brk = saved.brk;
     map.#charged = saved.charged;
@@ -126,104 +113,114 @@ export class MemoryMap implements Part {
   clone(space: AddressSpace): MemoryMap | null {
     if (!this.#host.charge(this.#charged)) return null;
     const copy = new MemoryMap(this.#host, space);
-    copy.#areas = this.#areas.map((area) => ({ ...area }));
-    for (const { file } of copy.#areas) if (file !== null) this.#host.vfs.hold(file.inode);
+    for (const area of this.#areas.all) copy.#insert({ ...area });
     copy.#brkStart = this.#brkStart;
     copy.#brk = this.#brk;
     copy.#charged = this.#charged;
+    for (const { start, end, prot, fork } of this.#areas.all) {
+      if (fork === 'nothing') copy.munmap(start, end - start);
+      else if (fork === 'zeroes') space.map(start, end - start, prot);
+    }
+    // From now on somebody else has the pages that are shared.
+    for (const area of this.#areas.all) this.#watch(area);
     return copy;
   }
 
   /** The process is gone or has a new map. */
   release(): void {
-    for (const { file } of this.#areas) if (file !== null) this.#host.vfs.letGo(file.inode);
-    this.#areas = [];
-    this.#host.charge(-this.#charged);
-    this.#charged = 0;
-  }
-
-  /** True where memory is shared that another process would have to see: what fork(2) here cannot give. */
-  get hasSharedAnonymous(): boolean {
-    return this.#areas.some((area) => area.shared && area.file === null && (area.prot & PROT_WRITE) !== 0);
+    this.#drop(this.#areas.cut(0, USER_END));
   }
 
   /** mmap(2): the address or -errno. */
   map(request: MapRequest): number {
-    const { flags, prot } = request;
-    const type = flags & MAP_TYPE;
-    const shared = type !== MAP_PRIVATE;
-    if (type !== MAP_PRIVATE && type !== MAP_SHARED && type !== MAP_SHARED_VALIDATE) return -EINVAL;
+    const { flags } = request;
+    const prot = request.prot & PROT_MASK;
+    const shared = (flags & MAP_TYPE) !== MAP_PRIVATE;
     if (request.length <= 0) return -EINVAL;
     const length = pageUp(request.length);
     if (length > USER_END) return -ENOMEM;
-    const file = request.file ?? null;
-    if (file !== null && file.offset % PAGE_SIZE !== 0) return -EINVAL;
-    // Writes would have to reach the file and other mappings of it.
-    if (file !== null && shared && (prot & PROT_WRITE) !== 0) return -ENODEV;
     let start: number;
     if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) !== 0) {
       start = request.address;
       if (start % PAGE_SIZE !== 0) return -EINVAL;
       if (start < USER_START || start + length > USER_END) return -ENOMEM;
-      if ((flags & MAP_FIXED_NOREPLACE) !== 0 && this.#overlaps(start, start + length)) return -EEXIST;
+      if ((flags & MAP_FIXED_NOREPLACE) !== 0 && this.#areas.overlaps(start, start + length)) return -EEXIST;
     } else {
       start = this.#place(pageDown(request.address), length);
       if (start < 0) return start;
     }
-    const charge = isCharged(prot, shared) ? length : 0;
-    if (charge > 0 && !this.#host.charge(charge)) return -ENOMEM;
-    this.#cut(start, start + length);
-    this.#charged += charge;
-    this.space.map(start, length, prot & PROT_MASK);
-    if (file !== null) {
-      this.#host.vfs.hold(file.inode);
-      this.#fill(start, length, file.inode, file.offset);
-    }
-    this.#insert({ start, end: start + length, prot: prot & PROT_MASK, shared, file, name: request.name ?? '' });
-    this.#host.touch(this);
-    return start;
+    const file =
+      request.file ?? (shared ? { inode: this.#makeMemory(length), offset: 0, path: '/dev/zero (deleted)' } : null);
+    const { mayWrite = true, name = '' } = request;
+    const area: Area = { start, end: start + length, prot, shared, mayWrite, file, name, fork: 'copy' };
+    // Held meanwhile: what is replaced may be all that there is of it.
+    if (file !== null) this.#host.vfs.hold(file.inode);
+    const done = this.#enter(area);
+    if (file !== null) this.#host.vfs.letGo(file.inode);
+    return done ? start : -ENOMEM;
   }
 
-  #fill(start: number, length: number, inode: Inode, offset: number): void {
-    const count = Math.min(length, Math.max(0, inode.size - offset));
-    if (count > 0) this.space.poke(start, readContent(inode, offset, count));
+  /** Puts the area in place of what is there; false: not enough memory. */
+  #enter(area: Area): boolean {
+    const { start, end, prot, file } = area;
+    const charge = isCharged(area) ? end - start : 0;
+    if (charge > 0 && !this.#host.charge(charge)) return false;
+    this.#charged += charge;
+    this.#drop(this.#areas.cut(start, end));
+    this.space.map(start, end - start, prot);
+    if (file !== null) this.#fill(area, start, end);
+    this.#insert(area);
+    this.#areas.merge();
+    this.#host.touch(this);
+    return true;
+  }
+
+  /** The nameless file of shared anonymous memory. */
+  #makeMemory(size: number): Inode {
+    const inode = this.#host.vfs.makeInode({ mode: S_IFREG | 0o777, dev: DEV_SHM, size, timeUs: 0 });
+    inode.nlink = 0;
+    inode.memory = true;
+    return inode;
   }
 
   munmap(start: number, length: number): number {
     if (start % PAGE_SIZE !== 0 || length <= 0) return -EINVAL;
     const end = start + pageUp(length);
     if (start < 0 || end > USER_END) return -EINVAL;
-    this.#cut(start, end);
     this.space.unmap(start, end - start);
+    this.#drop(this.#areas.cut(start, end));
     this.#host.touch(this);
     return 0;
   }
 
   mprotect(start: number, length: number, prot: number): number {
     if (start % PAGE_SIZE !== 0) return -EINVAL;
-    const end = start + pageUp(length);
-    if (end > USER_END) return -ENOMEM;
     if (length === 0) return 0;
-    if (!this.#isMapped(start, end)) return -ENOMEM;
-    this.#split(start);
-    this.#split(end);
-    for (const area of this.#between(start, end)) {
-      if (area.file !== null && area.shared && (prot & PROT_WRITE) !== 0) return -EACCES;
-      const before = isCharged(area.prot, area.shared);
-      const after = isCharged(prot, area.shared);
-      // As Linux: once charged, a private area stays so.
-      if (after && !before) {
-        if (!this.#host.charge(area.end - area.start)) return -ENOMEM;
-        this.#charged += area.end - area.start;
-      } else if (before && !after) {
-        this.#host.charge(area.start - area.end);
-        this.#charged -= area.end - area.start;
-      }
-      area.prot = prot & PROT_MASK;
-      this.space.protect(area.start, area.end - area.start, prot & PROT_MASK);
+    if (start + pageUp(length) > USER_END) return -ENOMEM;
+    // As in Linux what stands before a hole is changed all the same.
+    const end = this.#areas.mappedUntil(start, start + pageUp(length));
+    this.#areas.split(start);
+    this.#areas.split(end);
+    let result = end === start + pageUp(length) ? 0 : -ENOMEM;
+    for (const area of this.#areas.between(start, end)) {
+      const failed = this.#protect(area, prot & PROT_MASK);
+      if (failed === 0) continue;
+      result = failed;
+      break;
     }
-    this.#merge();
+    this.#areas.merge();
     this.#host.touch(this);
+    return result;
+  }
+
+  #protect(area: Area, prot: number): number {
+    if (!area.mayWrite && (prot & PROT_WRITE) !== 0) return -EACCES;
+    const bytes = area.end - area.start;
+    const change = (isCharged({ ...area, prot }) ? bytes : 0) - (isCharged(area) ? bytes : 0);
+    if (!this.#host.charge(change)) return -ENOMEM;
+    this.#charged += change;
+    area.prot = prot;
+    this.#expose(area, area.start, area.end);
     return 0;
   }
 
@@ -231,67 +228,73 @@ export class MemoryMap implements Part {
   mremap(old: number, oldLength: number, newLength: number, flags: number, target: number): number {
     if (old % PAGE_SIZE !== 0 || newLength <= 0) return -EINVAL;
     if ((flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED)) !== 0) return -EINVAL;
-    if ((flags & MREMAP_FIXED) !== 0 && (flags & MREMAP_MAYMOVE) === 0) return -EINVAL;
+    const fixed = (flags & MREMAP_FIXED) !== 0;
+    if (fixed && (flags & MREMAP_MAYMOVE) === 0) return -EINVAL;
     const from = pageUp(oldLength);
     const to = pageUp(newLength);
+    if (fixed && (target % PAGE_SIZE !== 0 || (target < old + from && old < target + to))) return -EINVAL;
     const area = this.find(old);
-    if (area === null || old + from > area.end || from === 0) return -EFAULT;
-    if ((flags & MREMAP_FIXED) === 0) {
-      if (to === from) return old;
-      if (to < from) return this.munmap(old + to, from - to) || old;
-      const grown = old + to <= MMAP_TOP + (1 << 20) && !this.#overlaps(old + from, old + to);
-      if (grown && old + from === area.end) {
-        const more = this.#extend(area, old + from, to - from);
+    if (area === null || old + from > area.end) return -EFAULT;
+    // A second mapping of what is shared; the first one stays.
+    if (from === 0 && !area.shared) return -EINVAL;
+    if (!fixed && from > 0) {
+      if (to <= from) return to === from ? old : this.munmap(old + to, from - to) || old;
+      if (old + from === area.end && old + to <= MMAP_TOP && !this.#areas.overlaps(area.end, old + to)) {
+        const more = this.#mapLike(area, area.end, to - from, MAP_FIXED, area.end);
         return more < 0 ? more : old;
       }
-      if ((flags & MREMAP_MAYMOVE) === 0) return -ENOMEM;
-    } else if (target % PAGE_SIZE !== 0 || (target < old + from && old < target + to)) {
-      return -EINVAL;
     }
-    const { prot, shared, file } = area;
-    const inFile = file === null ? null : { ...file, offset: file.offset + old - area.start };
-    const start = this.map({
-      address: target,
-      length: to,
-      prot,
-      flags: (shared ? MAP_SHARED : MAP_PRIVATE) | ((flags & MREMAP_FIXED) !== 0 ? MAP_FIXED : 0),
-      file: inFile,
-      name: area.name,
-    });
+    if ((flags & MREMAP_MAYMOVE) === 0) return -ENOMEM;
+    const start = this.#mapLike(area, old, to, fixed ? MAP_FIXED : 0, fixed ? target : 0);
     if (start < 0) return start;
-    const count = Math.min(from, to) / PAGE_SIZE;
-    for (let i = 0; i < count; i++) {
-      const page = old / PAGE_SIZE + i;
-      if (file !== null || !this.space.isZero(page)) this.space.poke(start + i * PAGE_SIZE, this.space.page(page));
+    // What is shared was copied in by the mapping; what is private is copied here, also where it differs from its file.
+    for (let at = 0; !area.shared && at < Math.min(from, to); at += PAGE_SIZE) {
+      const page = (old + at) / PAGE_SIZE;
+      if (area.file !== null || !this.space.isZero(page)) this.space.poke(start + at, this.space.page(page));
     }
-    this.munmap(old, from);
+    if (from > 0) this.munmap(old, from);
     return start;
   }
 
-  #extend(area: Area, start: number, length: number): number {
-    const { prot, shared, file } = area;
+  /** Maps what the area has, or would have, at `address` to another place. */
+  #mapLike(area: Area, address: number, length: number, flags: number, place: number): number {
+    const { prot, shared, mayWrite, file, name } = area;
     return this.map({
-      address: start,
+      address: place,
       length,
       prot,
-      flags: (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED,
-      file: file === null ? null : { ...file, offset: file.offset + start - area.start },
-      name: area.name,
+      flags: (shared ? MAP_SHARED : MAP_PRIVATE) | flags,
+      file: file === null ? null : { ...file, offset: offsetAt(area, address) },
+      mayWrite,
+      name,
     });
   }
 
   /** madvise(MADV_DONTNEED): anonymous memory reads as zero again, private file pages as the file. */
   discard(start: number, length: number): number {
-    if (start % PAGE_SIZE !== 0) return -EINVAL;
     const end = start + pageUp(length);
-    if (end > USER_END || !this.#isMapped(start, end)) return -ENOMEM;
-    for (const area of this.#between(start, end)) {
+    for (const area of this.#areas.between(start, end)) {
+      // Pages that are shared belong to the file.
+      if (area.shared) continue;
       const from = Math.max(start, area.start);
       const to = Math.min(end, area.end);
       this.space.map(from, to - from, area.prot);
-      if (area.file !== null) this.#fill(from, to - from, area.file.inode, area.file.offset + from - area.start);
+      if (area.file !== null) this.#fill(area, from, to);
     }
-    return 0;
+    return this.#areas.mappedUntil(start, end) < end ? -ENOMEM : 0;
+  }
+
+  /** madvise(MADV_DONTFORK) and its relatives. */
+  setFork(start: number, length: number, fork: Area['fork']): number {
+    const end = start + pageUp(length);
+    const isAnonymous = ({ file }: Area) => file === null;
+    if (fork === 'zeroes' && !this.#areas.between(start, end).every(isAnonymous)) return -EINVAL;
+    this.#areas.split(start);
+    this.#areas.split(end);
+    for (const area of this.#areas.between(start, end)) area.fork = fork;
+    this.#areas.merge();
+    this.#host.touch(this);
+    return this.#areas.mappedUntil(start, end) < end ? -ENOMEM : 0;
   }
 
   /** The heap begins behind the program. */
@@ -306,7 +309,7 @@ export class MemoryMap implements Part {
     const before = pageUp(this.#brk);
     const after = pageUp(address);
     if (after > before) {
-      if (after > MMAP_TOP || this.#overlaps(before, after)) return this.#brk;
+      if (after > MMAP_TOP || this.#areas.overlaps(before, after)) return this.#brk;
       const flags = MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS;
       const prot = PROT_READ | PROT_WRITE;
       if (this.map({ address: before, length: after - before, prot, flags, name: '[heap]' }) < 0) return this.#brk;
@@ -319,16 +322,29 @@ export class MemoryMap implements Part {
   }
 
   find(address: number): Area | null {
-    return this.#areas.find((area) => address >= area.start && address < area.end) ?? null;
+    return this.#areas.find(address);
   }
 
   isMapped(start: number, length: number): boolean {
-    return this.#isMapped(start, start + pageUp(length));
+    const end = start + pageUp(length);
+    return this.#areas.mappedUntil(start, end) === end;
+  }
+
+  /** Names the place of a futex: the same for all processes that share its page. */
+  futexKey(address: number): string {
+    const area = this.find(address);
+    if (area?.shared !== true) return `${this.space.id}:${address}`;
+    return `inode/${area.file!.inode.ino}:${offsetAt(area, address)}`;
+  }
+
+  /** Whether a shared mapping may write to the file (F_SEAL_WRITE). */
+  mayWrite(inode: Inode): boolean {
+    return this.#areasOf(inode).some(({ shared, mayWrite }) => shared && mayWrite);
   }
 
   /** Rows of /proc/self/maps. */
   rows(): ProcMapping[] {
-    return this.#areas.map(({ start, end, prot, shared, file, name }) => ({
+    return this.#areas.all.map(({ start, end, prot, shared, file, name }) => ({
       start,
       end,
       prot,
@@ -342,94 +358,149 @@ export class MemoryMap implements Part {
   }
 
   get mappedBytes(): number {
-    return this.#areas.reduce((sum, { start, end }) => sum + end - start, 0);
+    return this.#areas.all.reduce((sum, { start, end }) => sum + end - start, 0);
   }
 
-  // --- the list ---
+  // --- what files have and others share ---
+
+  /** Copies the file's content in. */
+  #fill(area: Area, start: number, end: number): void {
+    const { inode } = area.file!;
+    const offset = offsetAt(area, start);
+    if (inode.memory) {
+      for (let at = start; at < end; at += PAGE_SIZE) {
+        const page = pageOfAny(inode, offset + at - start);
+        if (page !== null) this.space.poke(at, page);
+      }
+    } else {
+      const count = Math.min(end - start, Math.max(0, inode.size - offset));
+      if (count > 0) this.space.poke(start, readContent(inode, offset, count));
+    }
+    this.#expose(area, start, end);
+  }
+
+  /** Gives the pages the area's protection; those behind the end of the file have none: touching them is SIGBUS. */
+  #expose(area: Area, start: number, end: number): void {
+    let visible = end;
+    if (area.file !== null) {
+      const rest = Math.max(0, pageUp(area.file.inode.size) - offsetAt(area, start));
+      visible = Math.min(end, start + rest);
+    }
+    if (visible > start) this.space.protect(start, visible - start, area.prot);
+    if (end > visible) this.space.protect(visible, end - visible, 0);
+    this.#watch(area);
+  }
+
+  /** Stores to the area's pages are to be noted, where somebody has to be told of them. */
+  #watch({ start, end, prot, shared, file }: Area): void {
+    if (shared && (prot & PROT_WRITE) !== 0 && this.#hasOthers(file!.inode)) this.space.watch(start, end - start);
+  }
+
+  #hasOthers(inode: Inode): boolean {
+    return !inode.memory || inode.viewers.size > 1 || this.#areasOf(inode).length > 1;
+  }
+
+  /** The guest, or a system call for it, has written to pages that are shared: everybody gets them. */
+  publish(): void {
+    for (const page of this.space.takeWritten()) {
+      const address = page * PAGE_SIZE;
+      const area = this.find(address);
+      if (area?.shared !== true) continue;
+      const { inode } = area.file!;
+      const offset = offsetAt(area, address);
+      const bytes = this.space.page(page);
+      if (inode.memory) for (const viewer of inode.viewers) viewer.showPage(inode, offset, bytes);
+      else if (offset < inode.size) inode.write(offset, bytes.subarray(0, Math.min(PAGE_SIZE, inode.size - offset)));
+      if (this.#hasOthers(inode)) this.space.watch(address, PAGE_SIZE);
+    }
+  }
+
+  // ContentViewer
+
+  pageOf(inode: Inode, offset: number): Uint8Array | null {
+    const area = this.#areasOf(inode).find((one) => one.shared && covers(one, offset));
+    return area === undefined ? null : this.space.page((area.start + offset - area.file!.offset) / PAGE_SIZE);
+  }
+
+  showPage(inode: Inode, offset: number, bytes: Uint8Array): void {
+    for (const area of this.#areasOf(inode)) {
+      if (!area.shared || !covers(area, offset)) continue;
+      const address = area.start + offset - area.file!.offset;
+      if (!isEqual(this.space.page(address / PAGE_SIZE), bytes)) this.space.poke(address, bytes);
+    }
+  }
+
+  contentChanged(inode: Inode, start: number, end: number, oldSize: number): void {
+    const [oldEnd, newEnd] = [pageUp(oldSize), pageUp(inode.size)];
+    for (const area of this.#areasOf(inode)) {
+      const addressOf = (offset: number) =>
+        Math.max(area.start, Math.min(area.end, area.start + offset - area.file!.offset));
+      const [was, is] = [addressOf(oldEnd), addressOf(newEnd)];
+      if (is > was) this.#fill(area, was, is);
+      if (is < was) this.space.map(is, was - is, 0);
+    }
+    if (!this.#areasOf(inode).some(({ shared }) => shared)) return;
+    for (let offset = pageDown(start); offset < Math.min(end, newEnd); offset += PAGE_SIZE) {
+      this.showPage(inode, offset, readContent(inode, offset, PAGE_SIZE));
+    }
+  }
+
+  // --- the list, with what depends on it ---
 
   #place(hint: number, length: number): number {
-    if (hint >= USER_START && hint + length <= MMAP_TOP && !this.#overlaps(hint, hint + length)) return hint;
-    let end = MMAP_TOP;
-    for (let i = this.#areas.length - 1; i >= 0; i--) {
-      const area = this.#areas[i]!;
-      if (area.start >= end) continue;
-      if (area.end + length <= end) return end - length;
-      end = Math.min(end, area.start);
-    }
-    return end - length >= Math.max(USER_START, pageUp(this.#brk)) ? end - length : -ENOMEM;
+    if (hint >= USER_START && hint + length <= MMAP_TOP && !this.#areas.overlaps(hint, hint + length)) return hint;
+    return this.#areas.highestFree(length, Math.max(USER_START, pageUp(this.#brk)), MMAP_TOP) ?? -ENOMEM;
   }
 
-  #overlaps(start: number, end: number): boolean {
-    return this.#areas.some((area) => area.start < end && start < area.end);
-  }
-
-  #between(start: number, end: number): Area[] {
-    return this.#areas.filter((area) => area.start < end && start < area.end);
-  }
-
-  #isMapped(start: number, end: number): boolean {
-    let at = start;
-    for (const area of this.#between(start, end)) {
-      if (area.start > at) return false;
-      at = area.end;
-    }
-    return at >= end;
-  }
-
-  #split(at: number): void {
-    const i = this.#areas.findIndex((area) => area.start < at && at < area.end);
-    if (i < 0) return;
-    const area = this.#areas[i]!;
-    const tail: Area = { ...area, start: at };
-    if (area.file !== null) {
-      tail.file = { ...area.file, offset: area.file.offset + at - area.start };
-      this.#host.vfs.hold(area.file.inode);
-    }
-    area.end = at;
-    this.#areas.splice(i + 1, 0, tail);
-  }
-
-  /** Takes [start, end) out of the list. */
-  #cut(start: number, end: number): void {
-    this.#split(start);
-    this.#split(end);
-    for (const area of this.#between(start, end)) {
-      if (isCharged(area.prot, area.shared)) {
-        this.#host.charge(area.start - area.end);
-        this.#charged -= area.end - area.start;
-      }
-      if (area.file !== null) this.#host.vfs.letGo(area.file.inode);
-    }
-    this.#areas = this.#areas.filter((area) => area.end <= start || area.start >= end);
+  #areasOf(inode: Inode): Area[] {
+    return this.#areas.all.filter(({ file }) => file?.inode === inode);
   }
 
   #insert(area: Area): void {
-    const i = this.#areas.findIndex((other) => other.start > area.start);
-    this.#areas.splice(i < 0 ? this.#areas.length : i, 0, area);
-    this.#merge();
+    this.#areas.insert(area);
+    if (area.file !== null && !area.file.inode.viewers.has(this)) {
+      this.#host.vfs.hold(area.file.inode);
+      area.file.inode.viewers.add(this);
+    }
+    this.#watch(area);
   }
 
-  /** Anonymous neighbours of equal attributes become one. */
-  #merge(): void {
-    const merged: Area[] = [];
-    for (const area of this.#areas) {
-      const last = merged.at(-1);
-      const same =
-        last !== undefined &&
-        last.end === area.start &&
-        last.prot === area.prot &&
-        last.shared === area.shared &&
-        last.file === null &&
-        area.file === null &&
-        last.name === area.name;
-      if (same) last.end = area.end;
-      else merged.push(area);
+  /** The areas are in the list no more. */
+  #drop(areas: readonly Area[]): void {
+    for (const area of areas) {
+      if (isCharged(area)) {
+        this.#host.charge(area.start - area.end);
+        this.#charged -= area.end - area.start;
+      }
+      const inode = area.file?.inode;
+      if (inode === undefined || !inode.viewers.has(this) || this.#areasOf(inode).length > 0) continue;
+      inode.viewers.delete(this);
+      this.#host.vfs.letGo(inode);
     }
-    this.#areas = merged;
   }
 }
 
-/** Private writable memory counts (Documentation/mm/overcommit-accounting.rst). */
-function isCharged(prot: number, shared: boolean): boolean {
-  return !shared && (prot & PROT_WRITE) !== 0;
+/** A page of shared anonymous memory as somebody has it; null: nobody does, it is zero. */
+function pageOfAny(inode: Inode, offset: number): Uint8Array | null {
+  for (const viewer of inode.viewers) {
+    const page = viewer.pageOf(inode, offset);
+    if (page !== null) return page;
+  }
+  return null;
+}
+
+function covers({ start, end, file }: Area, offset: number): boolean {
+  return offset >= file!.offset && offset < file!.offset + end - start;
+}
+
+function isEqual(a: Uint8Array, b: Uint8Array): boolean {
+  const words = (bytes: Uint8Array) => new Int32Array(bytes.buffer, bytes.byteOffset, PAGE_SIZE / 4);
+  const [left, right] = [words(a), words(b)];
+  for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return false;
+  return true;
+}
+
+/** Writable memory that no file stands behind counts (Documentation/mm/overcommit-accounting.rst), in every process. */
+function isCharged({ prot, shared, file }: Area): boolean {
+  return (prot & PROT_WRITE) !== 0 && (!shared || file === null || file.inode.memory);
 }

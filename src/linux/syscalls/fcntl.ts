@@ -1,6 +1,6 @@
 /** fcntl(2), flock(2), dup(2), ioctl(2). */
 
-import { EAGAIN, EBADF, EFAULT, EINVAL, EPERM } from '../abi/errno.ts';
+import { EAGAIN, EBADF, EBUSY, EFAULT, EINVAL, EPERM } from '../abi/errno.ts';
 import * as F from '../abi/fcntl.ts';
 import { NodeFile } from '../fs/file-host.ts';
 import { Inode } from '../fs/inode.ts';
@@ -85,7 +85,7 @@ function addSeals(file: OpenFile, seals: number): number {
   if (!canWrite(file)) return -EPERM;
   if ((seals & ~0x3f) !== 0) return -EINVAL;
   if ((file.inode.seals & F.F_SEAL_SEAL) !== 0) return -EPERM;
-  // TODO(mm): F_SEAL_WRITE is -EBUSY while a writable shared mapping exists; mappings are not known here.
+  if ((seals & F.F_SEAL_WRITE) !== 0 && [...file.inode.viewers].some((map) => map.mayWrite(file.inode))) return -EBUSY;
   file.inode.seals |= seals;
   file.inode.touch();
   return 0;

@@ -3,37 +3,44 @@
 import { EAGAIN, EFAULT, EINTR, EINVAL, ENOSYS, ERESTARTSYS, ESRCH, ETIMEDOUT } from '../abi/errno.ts';
 import * as F from '../abi/futex.ts';
 import * as N from '../abi/syscall-numbers.ts';
-import { type FutexMemo, MATCH_ANY } from '../futex.ts';
-import type { Syscall, SyscallResult } from '../syscall.ts';
-import { kernelOf, threadOf, writeStruct } from './core.ts';
+import { type FutexMemo, MATCH_ANY, privateKey } from '../futex.ts';
+import { BLOCKED, type Syscall, type SyscallResult } from '../syscall.ts';
+import { kernelOf, selfOf, threadOf, writeStruct } from './core.ts';
 import { full, partial, type SyscallEntry } from './entry.ts';
 import { readView, timespecUs } from './fs-kernel.ts';
 
 function sysFutex(call: Syscall): SyscallResult {
-  const address = call.uint(0);
+  // It waits already: what its arguments point to may be gone.
+  if (call.memo !== null) return goOnWaiting(call, call.memo as FutexMemo);
   const op = call.int(1) & ~(F.FUTEX_PRIVATE_FLAG | F.FUTEX_CLOCK_REALTIME);
-  if (address % 4 !== 0) return -EINVAL;
-  // The key of a shared one is that of the page, which must be there; a private one's is the address alone.
-  const shared = (call.int(1) & F.FUTEX_PRIVATE_FLAG) === 0;
-  if (shared && call.space.read(address, 4) === null) return -EFAULT;
+  const key = keyOf(call, call.uint(0));
+  if (typeof key === 'number') return key;
   const { futexes } = kernelOf(call);
   switch (op) {
     case F.FUTEX_WAIT:
-      return wait(call, address, MATCH_ANY);
+      return wait(call, key, MATCH_ANY);
     case F.FUTEX_WAIT_BITSET:
-      return call.int(5) === 0 ? -EINVAL : wait(call, address, call.int(5));
+      return call.int(5) === 0 ? -EINVAL : wait(call, key, call.int(5));
     case F.FUTEX_WAKE:
-      return futexes.wake(call.space, address, Math.max(1, call.int(2)));
+      return futexes.wake(key, Math.max(1, call.int(2)));
     case F.FUTEX_WAKE_BITSET:
-      return call.int(5) === 0 ? -EINVAL : futexes.wake(call.space, address, Math.max(1, call.int(2)), call.int(5));
+      return call.int(5) === 0 ? -EINVAL : futexes.wake(key, Math.max(1, call.int(2)), call.int(5));
     case F.FUTEX_REQUEUE:
     case F.FUTEX_CMP_REQUEUE:
-      return requeue(call, address, op === F.FUTEX_CMP_REQUEUE);
+      return requeue(call, key, op === F.FUTEX_CMP_REQUEUE);
     case F.FUTEX_WAKE_OP:
-      return wakeOp(call, address);
+      return wakeOp(call, key);
     default:
       return -ENOSYS;
   }
+}
+
+/** Where threads wait for the word at the address; or -errno. */
+function keyOf(call: Syscall, address: number): string | number {
+  if (address % 4 !== 0) return -EINVAL;
+  if ((call.int(1) & F.FUTEX_PRIVATE_FLAG) !== 0) return privateKey(call.space, address);
+  // The key is that of the page, which must be there.
+  return call.space.read(address, 4) === null ? -EFAULT : selfOf(call).mm.futexKey(address);
 }
 
 /** When to give up, monotonic µs: FUTEX_WAIT's time-out is relative, FUTEX_WAIT_BITSET's is a point in time. */
@@ -47,20 +54,23 @@ function deadline(call: Syscall): number | null {
   return Math.max(0, us - kernel.realtimeUs() + kernel.monotonicUs());
 }
 
-function wait(call: Syscall, address: number, bitset: number): SyscallResult {
+function wait(call: Syscall, key: string, bitset: number): SyscallResult {
   const { futexes } = kernelOf(call);
   const thread = threadOf(call);
-  const memo = call.memo as FutexMemo | null;
-  if (memo === null) {
-    const deadlineUs = deadline(call);
-    if (deadlineUs !== null && deadlineUs < 0) return deadlineUs;
-    const word = readView(call, address, 4);
-    if (word === null) return -EFAULT;
-    if (word.getInt32(0, true) !== call.int(2)) return -EAGAIN;
-    if (call.interrupted) return deadlineUs === null ? -ERESTARTSYS : -EINTR;
-    futexes.add(thread, call.space, address, bitset, deadlineUs);
-    return call.block({ deadlineUs });
-  }
+  const deadlineUs = deadline(call);
+  if (deadlineUs !== null && deadlineUs < 0) return deadlineUs;
+  const word = readView(call, call.uint(0), 4);
+  if (word === null) return -EFAULT;
+  if (word.getInt32(0, true) !== call.int(2)) return -EAGAIN;
+  if (call.interrupted) return deadlineUs === null ? -ERESTARTSYS : -EINTR;
+  if (thread.dead) return BLOCKED;
+  futexes.add(thread, key, bitset, deadlineUs);
+  return call.block({ deadlineUs });
+}
+
+function goOnWaiting(call: Syscall, memo: FutexMemo): SyscallResult {
+  const { futexes } = kernelOf(call);
+  const thread = threadOf(call);
   if (memo.woken) return 0;
   if (call.timedOut) {
     futexes.forget(thread);
@@ -73,25 +83,26 @@ function wait(call: Syscall, address: number, bitset: number): SyscallResult {
   return call.block({ deadlineUs: memo.deadlineUs });
 }
 
-function requeue(call: Syscall, from: number, compare: boolean): SyscallResult {
-  const [wakes, moves, to] = [call.int(2), call.int(3), call.uint(4)];
-  if (wakes < 0 || moves < 0 || to % 4 !== 0) return -EINVAL;
+function requeue(call: Syscall, from: string, compare: boolean): SyscallResult {
+  const [wakes, moves] = [call.int(2), call.int(3)];
+  if (wakes < 0 || moves < 0) return -EINVAL;
+  const to = keyOf(call, call.uint(4));
+  if (typeof to === 'number') return to;
   if (compare) {
-    const word = readView(call, from, 4);
+    const word = readView(call, call.uint(0), 4);
     if (word === null) return -EFAULT;
     if (word.getInt32(0, true) !== call.int(5)) return -EAGAIN;
   }
   const { futexes } = kernelOf(call);
-  const woken = futexes.wake(call.space, from, wakes);
-  return woken + futexes.requeue(call.space, from, to, moves);
+  return futexes.wake(from, wakes) + futexes.requeue(from, to, moves);
 }
 
 /** FUTEX_WAKE_OP: changes the second word, wakes at the first, and at the second if its old value compares. */
-function wakeOp(call: Syscall, first: number): SyscallResult {
-  const second = call.uint(4);
-  if (second % 4 !== 0) return -EINVAL;
+function wakeOp(call: Syscall, first: string): SyscallResult {
+  const second = keyOf(call, call.uint(4));
+  if (typeof second === 'number') return second;
   const code = call.int(5);
-  const view = readView(call, second, 4);
+  const view = readView(call, call.uint(4), 4);
   if (view === null) return -EFAULT;
   const old = view.getInt32(0, true);
   // Sign-extended 12-bit operands (include/uapi/linux/futex.h, FUTEX_OP).
@@ -120,9 +131,9 @@ function wakeOp(call: Syscall, first: number): SyscallResult {
   }
   const word = new Uint8Array(4);
   new DataView(word.buffer).setInt32(0, value, true);
-  if (!call.space.write(second, word)) return -EFAULT;
+  if (!call.space.write(call.uint(4), word)) return -EFAULT;
   const { futexes } = kernelOf(call);
-  const woken = futexes.wake(call.space, first, Math.max(1, call.int(2)));
+  const woken = futexes.wake(first, Math.max(1, call.int(2)));
   const compare = (code >>> 24) & 15;
   const holds = [
     old === comparand,
@@ -133,7 +144,7 @@ function wakeOp(call: Syscall, first: number): SyscallResult {
     old >= comparand,
   ][compare];
   if (holds === undefined) return -ENOSYS;
-  return holds ? woken + futexes.wake(call.space, second, Math.max(1, call.int(3))) : woken;
+  return holds ? woken + futexes.wake(second, Math.max(1, call.int(3))) : woken;
 }
 
 // ---- robust lists

@@ -1,22 +1,37 @@
 /** Memory: mmap(2) and its relatives, brk(2). */
 
-import { PAGE_SIZE } from '../../lvm/layout.ts';
-import { EACCES, EBADF, EFAULT, EINVAL, ENODEV, ENOMEM, EPERM } from '../abi/errno.ts';
-import { O_ACCMODE, O_RDONLY, O_WRONLY } from '../abi/fcntl.ts';
+import { PAGE_SIZE, USER_END } from '../../lvm/layout.ts';
+import { EACCES, EBADF, EFAULT, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EPERM } from '../abi/errno.ts';
+import { F_SEAL_FUTURE_WRITE, F_SEAL_WRITE } from '../abi/fcntl.ts';
 import * as N from '../abi/syscall-numbers.ts';
 import { DeviceFile } from '../fs/device-file.ts';
 import { RegularFile } from '../fs/regular-file.ts';
-import { MAP_ANONYMOUS, MAP_PRIVATE, MAP_TYPE, type MapRequest, pageUp } from '../mm/memory-map.ts';
+import { pageUp } from '../mm/areas.ts';
+import {
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  MAP_SHARED_VALIDATE,
+  MAP_TYPE,
+  type MapRequest,
+} from '../mm/memory-map.ts';
 import type { Syscall, SyscallResult } from '../syscall.ts';
 import { selfOf } from './core.ts';
 import { full, partial, type SyscallEntry } from './entry.ts';
-import { fileIn } from './fs-kernel.ts';
+import { canRead, canWrite, fileIn } from './fs-kernel.ts';
 
 const PROT_WRITE = 2;
+const SEALED = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
+/** Flags that MAP_SHARED_VALIDATE knows (LEGACY_MAP_MASK in include/linux/mman.h), and MAP_FIXED_NOREPLACE. */
+const MAP_KNOWN = 0x7c17_f9f3;
 /** madvise(2). */
 const MADV_DONTNEED = 4;
 const MADV_FREE = 8;
 const MADV_REMOVE = 9;
+const MADV_DONTFORK = 10;
+const MADV_DOFORK = 11;
+const MADV_WIPEONFORK = 18;
+const MADV_KEEPONFORK = 19;
 const MADV_DONTNEED_LOCKED = 24;
 const MADV_KNOWN = new Set([0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24]);
 
@@ -24,19 +39,22 @@ function sysMmap(call: Syscall): SyscallResult {
   const flags = call.int(3);
   const offset = call.uint(5);
   if (offset % PAGE_SIZE !== 0) return -EINVAL;
+  const type = flags & MAP_TYPE;
   const request: MapRequest = { address: call.uint(0), length: call.uint(1), prot: call.int(2), flags };
   const { mm } = selfOf(call);
-  if ((flags & MAP_ANONYMOUS) !== 0) return mm.map(request);
+  if ((flags & MAP_ANONYMOUS) !== 0) return type === MAP_PRIVATE || type === MAP_SHARED ? mm.map(request) : -EINVAL;
   const file = fileIn(call, 4);
   if (file === undefined) return -EBADF;
+  if (type !== MAP_PRIVATE && type !== MAP_SHARED && type !== MAP_SHARED_VALIDATE) return -EINVAL;
+  if (type === MAP_SHARED_VALIDATE && (flags & ~MAP_KNOWN) !== 0) return -EOPNOTSUPP;
   // /dev/zero is anonymous memory (mem(4)).
-  if (file instanceof DeviceFile && file.isZero) return mm.map({ ...request, flags: flags | MAP_ANONYMOUS });
+  if (file instanceof DeviceFile && file.isZero) return mm.map(request);
   if (!(file instanceof RegularFile)) return -ENODEV;
-  const access = file.flags & O_ACCMODE;
-  if (access === O_WRONLY) return -EACCES;
-  const shared = (flags & MAP_TYPE) !== MAP_PRIVATE;
-  if (shared && (request.prot & PROT_WRITE) !== 0 && access === O_RDONLY) return -EACCES;
-  return mm.map({ ...request, file: { inode: file.inode, offset, path: file.path } });
+  if (!canRead(file)) return -EACCES;
+  const { inode, path } = file;
+  const mayWrite = type === MAP_PRIVATE || (canWrite(file) && (Math.max(0, inode.seals) & SEALED) === 0);
+  if ((request.prot & PROT_WRITE) !== 0 && !mayWrite) return canWrite(file) ? -EPERM : -EACCES;
+  return mm.map({ ...request, file: { inode, offset, path }, mayWrite });
 }
 
 function sysMunmap(call: Syscall): SyscallResult {
@@ -61,6 +79,7 @@ function sysBrk(call: Syscall): SyscallResult {
 function sysMadvise(call: Syscall): SyscallResult {
   const [start, length, advice] = [call.uint(0), call.uint(1), call.int(2)];
   if (!MADV_KNOWN.has(advice) || start % PAGE_SIZE !== 0) return -EINVAL;
+  if (start + pageUp(length) > USER_END) return -ENOMEM;
   const { mm } = selfOf(call);
   if (length === 0) return 0;
   switch (advice) {
@@ -71,8 +90,15 @@ function sysMadvise(call: Syscall): SyscallResult {
       return mm.discard(start, length);
     case MADV_REMOVE:
       return -EINVAL;
+    case MADV_DONTFORK:
+      return mm.setFork(start, length, 'nothing');
+    case MADV_WIPEONFORK:
+      return mm.setFork(start, length, 'zeroes');
+    case MADV_DOFORK:
+    case MADV_KEEPONFORK:
+      return mm.setFork(start, length, 'copy');
     default:
-      return mm.isMapped(start, pageUp(length)) ? 0 : -ENOMEM;
+      return mm.isMapped(start, length) ? 0 : -ENOMEM;
   }
 }
 
@@ -85,11 +111,17 @@ function sysMincore(call: Syscall): SyscallResult {
   return call.space.write(call.uint(2), new Uint8Array(pages).fill(1)) ? 0 : -EFAULT;
 }
 
-/** Nothing is written back: shared writable file mappings are refused, so there is nothing to write. */
+/** What is written to a shared mapping is in the file already. */
 function sysMsync(call: Syscall): SyscallResult {
   const [start, length, flags] = [call.uint(0), call.uint(1), call.int(2)];
   if (start % PAGE_SIZE !== 0 || (flags & ~7) !== 0 || (flags & 5) === 5) return -EINVAL;
   return selfOf(call).mm.isMapped(start, length) ? 0 : -ENOMEM;
+}
+
+/** MCL_CURRENT and MCL_FUTURE, of which there must be one, and MCL_ONFAULT. */
+function sysMlockall(call: Syscall): SyscallResult {
+  const flags = call.int(0);
+  return (flags & ~7) !== 0 || (flags & 3) === 0 ? -EINVAL : 0;
 }
 
 /** Memory is never swapped out. */
@@ -99,18 +131,22 @@ function sysMlock(call: Syscall): SyscallResult {
 }
 
 export const MEMORY_CALLS: readonly SyscallEntry[] = [
-  partial(N.SYS_mmap, sysMmap, 'no writable shared file mappings; shared anonymous memory is not shared with a child'),
+  partial(
+    N.SYS_mmap,
+    sysMmap,
+    'of a page that a process has mapped twice, one mapping shows what is written to the other after the next system call',
+  ),
   full(N.SYS_munmap, sysMunmap),
   full(N.SYS_mprotect, sysMprotect),
   partial(N.SYS_mremap, sysMremap, 'no MREMAP_DONTUNMAP'),
   full(N.SYS_brk, sysBrk),
-  partial(N.SYS_madvise, sysMadvise, 'no MADV_REMOVE; fork takes MADV_DONTFORK areas along'),
+  partial(N.SYS_madvise, sysMadvise, 'no MADV_REMOVE'),
   full(N.SYS_mincore, sysMincore),
   full(N.SYS_msync, sysMsync),
   full(N.SYS_mlock, sysMlock),
   full(N.SYS_mlock2, sysMlock),
   full(N.SYS_munlock, sysMlock),
-  full(N.SYS_mlockall, () => 0),
+  full(N.SYS_mlockall, sysMlockall),
   full(N.SYS_munlockall, () => 0),
   partial(N.SYS_mbind, () => 0, 'one memory node'),
   partial(N.SYS_set_mempolicy, () => 0, 'one memory node'),

@@ -13,6 +13,7 @@ import { exitGroup, exitThread } from '../exit.ts';
 import { NodeFile } from '../fs/file-host.ts';
 import type { ProgramFile } from '../loader/load.ts';
 import { exited } from '../process.ts';
+import { isKilled } from '../signals.ts';
 import { BLOCKED, NO_RESULT, type Syscall, type SyscallResult } from '../syscall.ts';
 import { kernelOf, selfOf, threadOf } from './core.ts';
 import { full, partial, type SyscallEntry } from './entry.ts';
@@ -36,7 +37,8 @@ function makeChild(call: Syscall, request: CloneRequest): SyscallResult {
   }
   const process = kernel.processes.get(pid);
   if (process === undefined || !process.vfork || process.zombie) return pid;
-  // Only a fatal signal ends this wait (vfork(2)): the scheduler is used directly.
+  // A handler does not end this wait (vfork(2)): the scheduler is used directly.
+  if (isKilled(kernel, threadOf(call))) return BLOCKED;
   kernel.scheduler.sleep(threadOf(call), { queues: [process.vforkQueue] });
   return BLOCKED;
 }
