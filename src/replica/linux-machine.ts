@@ -3,9 +3,15 @@
 import { boot } from '../linux/boot.ts';
 import { restore } from '../linux/restore.ts';
 import type { CpuEnvironment } from '../lvm/cpu.ts';
+import { openCodeStore } from '../lvm/node-code-store.ts';
 import { TranslatingCpu } from '../x86/cpu.ts';
+import { Translations } from '../x86/translations.ts';
 import type { MachineFactory } from './machine.ts';
 
 export const linux: MachineFactory = { boot, restore };
 
-export const makeCpu = (environment: CpuEnvironment): TranslatingCpu => new TranslatingCpu(environment);
+/** Makes CPUs that share what was translated, with each other and with the processes before this one. */
+export function cpuMaker(): (environment: CpuEnvironment) => TranslatingCpu {
+  const translations = new Translations(openCodeStore({}, (why) => process.stderr.write(`tardigrade: ${why}\n`)));
+  return (environment) => new TranslatingCpu(environment, translations);
+}

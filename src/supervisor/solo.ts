@@ -12,7 +12,7 @@ import { HostClock } from '../lvm/host-clock.ts';
 import { openImage } from '../lvm/node-image.ts';
 import { NodeLvm } from '../lvm/node-lvm.ts';
 import { GuestRunner } from '../replica/guest-runner.ts';
-import { linux, makeCpu } from '../replica/linux-machine.ts';
+import { cpuMaker, linux } from '../replica/linux-machine.ts';
 import type { Machine } from '../replica/machine.ts';
 import { CodedFailure } from './coded-failure.ts';
 import { ConsoleWriter } from './console-writer.ts';
@@ -80,7 +80,7 @@ export class SoloService implements Controlled {
       if (request.publish.length > 0) await this.#publish();
       tell({ event: 'started', id: folder.id, publish: publishedAs(request.publish) });
       const { program, args, env, cwd, memory } = request;
-      const deps = { lvm: this.#lvm, makeCpu };
+      const deps = { lvm: this.#lvm, makeCpu: cpuMaker() };
       this.#machine = linux.boot(deps, { program, args, env, cwd, memoryLimit: memory });
       this.#runner = new GuestRunner(this.#machine, this.#lvm);
       process.stdin.on('data', this.#onData).once('end', this.#onEnd).once('error', this.#onEnd);
