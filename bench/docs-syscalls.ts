@@ -32,10 +32,8 @@ function list(): string {
   return [
     `Of ${there.size + missing.length} system calls ${full.length} are complete, ${partial.length} lack something:`,
     '',
-    '| calls | what they lack, or do instead |',
-    '| --- | --- |',
     ...[...byNote].map(
-      ([note, calls]) => `| ${calls.map(({ number }) => `\`${nameOf(number)}\``).join(', ')} | ${note} |`,
+      ([note, calls]) => `- ${calls.map(({ number }) => `\`${nameOf(number)}\``).join(', ')}: ${note}`,
     ),
     '',
     'Complete:',
