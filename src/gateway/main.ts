@@ -69,7 +69,7 @@ function fail(error: unknown): void {
 process.title = 'tardigrade gateway';
 if (process.send !== undefined) {
   process.once('disconnect', () => process.exit());
-  // The terminal's ^C is for the guest; the parent ends us when the guest has ended.
-  process.on('SIGINT', () => {});
+  // Signals to the whole group (a terminal's ^C, systemd) are for the guest; the parent ends us when the guest has ended.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const) process.on(signal, () => {});
 }
 start(process.argv[2] ?? '').catch(fail);

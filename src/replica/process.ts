@@ -32,8 +32,9 @@ export function runReplica(deps: Pick<ReplicaDeps, 'machines' | 'makeCpu'>): voi
   process.once('disconnect', () => process.exit());
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
-  // The terminal's ^C is for the guest, by way of the supervisor.
-  for (const signal of ['SIGINT', 'SIGHUP', 'SIGQUIT'] as const) process.on(signal, () => {});
+  // A terminal, timeout(1) and systemd send signals to all processes of a group. They are for the guest, which gets them by
+  // way of the supervisor; our end is that of the channel.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const) process.on(signal, () => {});
   process.on('message', (message: ToReplica) => {
     if (ended) return;
     if (message.kind === 'start') replica = start(message.options);

@@ -36,8 +36,10 @@ export interface ServiceOptions {
 
 const GENERATION = 1;
 const SIGTERM = 15;
-/** A program that was asked to end and does not is ended after so long. */
+/** A program that was asked to end and does not is ended after so long, … */
 const STOP_MS = 10_000;
+/** … or when it is asked again after so long: timeout(1), for one, sends its signal twice at once. */
+const AGAIN_TO_END_MS = 1000;
 /** Between looks at the replicas. */
 const WATCH_MS = 500;
 /** A replica that is not in the view and did not answer for so long is ended: a process that is stopped, or hangs. */
@@ -69,7 +71,8 @@ export class ReplicatedService implements Controlled {
   #everServed = false;
   /** The guest has ended, and its last output is being written. */
   draining = false;
-  #ending = false;
+  /** When the program was first asked to end. */
+  #endingMs: number | null = null;
   #againMs = AGAIN_MIN_MS;
   readonly #vacant = new Map<number, NodeJS.Timeout>();
   #watch: NodeJS.Timeout | null = null;
@@ -114,15 +117,16 @@ export class ReplicatedService implements Controlled {
     }
   }
 
-  /** A signal for the guest's first process. One that asks for an end asks once: then it is made. */
+  /** A signal for the guest's first process. Whoever asks it to end a second time, ends it. */
   signal(signo: number, ending: boolean): void {
-    if (ending && this.#ending) {
+    const nowMs = performance.now();
+    if (ending && this.#endingMs !== null && nowMs - this.#endingMs >= AGAIN_TO_END_MS) {
       this.#result.resolve({ code: null, signal: signo });
       return;
     }
     this.#streams.signal(signo);
-    if (!ending) return;
-    this.#ending = true;
+    if (!ending || this.#endingMs !== null) return;
+    this.#endingMs = nowMs;
     const timer = setTimeout(() => this.#result.resolve({ code: null, signal: signo }), STOP_MS);
     this.#over.finally(() => clearTimeout(timer)).catch(() => {});
   }
@@ -164,7 +168,7 @@ export class ReplicatedService implements Controlled {
   }
 
   async stop(): Promise<void> {
-    if (!this.#ending) this.signal(SIGTERM, true);
+    if (this.#endingMs === null) this.signal(SIGTERM, true);
     await this.#over;
   }
 
