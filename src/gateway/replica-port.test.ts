@@ -149,6 +149,21 @@ test('between two primaries nothing is sent and nothing is lost', async () => {
   expect(String(await once(client, 'data'))).toBe('b');
 });
 
+test('packets are the primary’s to keep', async () => {
+  await start();
+  const { guest, link } = harness.replica(1);
+  const kept: [Uint8Array, string][] = [];
+  link.onPacket = (packet) => {
+    kept.push([packet, Buffer.from(packet).toString('latin1')]);
+    guest.receive(packet);
+  };
+  const client = harness.client(ECHO);
+  const reader = new PatternReader(client);
+  await writePattern(client, 0, 3_000_000, () => 20_000);
+  await reader.until(3_000_000);
+  expect(kept.filter(([packet, then]) => Buffer.from(packet).toString('latin1') !== then)).toEqual([]);
+});
+
 test('a primary whose connection breaks connects again and goes on', async () => {
   await start();
   const replica = harness.replica(1);
