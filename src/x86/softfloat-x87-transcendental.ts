@@ -396,8 +396,10 @@ function timesReal(e: X87Arithmetic, r: Parts, y: Parts, factor: Real): void {
 /** r = y × log2 x */
 export function yLog2(e: X87Arithmetic, r: Parts, x: Parts, y: Parts): void {
   if (e.nan(r, x, y)) return;
-  if (x.kind === ZERO) {
-    if (y.kind !== ZERO && y.kind !== INFINITE) e.flags |= ZE;
+  if (x.kind === ZERO && (y.kind === NORMAL || y.kind === DENORMAL)) {
+    e.flags |= ZE;
+    setInfinity(r, !y.negative);
+  } else if (x.kind === ZERO) {
     timesInfinity(e, r, y, true);
   } else if (x.negative) {
     e.invalid(r);
@@ -413,6 +415,7 @@ export function yLog2(e: X87Arithmetic, r: Parts, x: Parts, y: Parts): void {
 export function yLog2Plus1(e: X87Arithmetic, r: Parts, x: Parts, y: Parts): void {
   if (e.nan(r, x, y)) return;
   if (x.kind === ZERO) {
+    e.operands(x, y);
     timesReal(e, r, y, { negative: x.negative, significand: 0n, exponent: 0 });
   } else if (x.negative && x.exponent >= 0) {
     e.invalid(r);

@@ -44,11 +44,11 @@ function significand(random: Random): bigint {
   }
 }
 
-/** Ten bytes of an 80-bit number at `at`. */
-export function extended(random: Random, view: DataView, at: number): void {
+/** Ten bytes of an 80-bit number at `at`; `special`: mostly zeros, denormals, infinities, NaNs and what is none of these. */
+export function extended(random: Random, view: DataView, at: number, special = false): void {
   let exponent: number;
   let mantissa = significand(random);
-  switch (random.below(8)) {
+  switch (special ? random.below(3) >> 1 : random.below(8)) {
     case 0:
       exponent = random.pick([0, 0, 32767, 32767, 1, 32766, 16383, random.below(32768)]);
       mantissa = random.pick(SPECIAL);
@@ -116,10 +116,11 @@ export function x87State(random: Random, fx: DataView): void {
     for (let i = 0; i < depth; i++) tags |= 1 << ((top + i) & 7);
   }
   fx.setUint8(4, tags);
+  const special = random.oneIn(4);
   for (let i = 0; i < 8; i++) {
     const at = 32 + 16 * i;
-    extended(random, fx, at);
-    if (i === 0 || !random.oneIn(3)) continue;
+    extended(random, fx, at, special);
+    if (i === 0 || special || !random.oneIn(3)) continue;
     // Near the one before, so that a difference cancels or a quotient is 1.
     const before = fx.getBigUint64(at - 16, true);
     fx.setBigUint64(at, random.oneIn(2) ? before : before ^ BigInt(random.below(8)), true);
