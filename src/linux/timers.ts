@@ -86,7 +86,7 @@ export class ProcessTimers {
   }
 
   /** setitimer(2): `valueUs` from now, 0 disarms. */
-  setInterval(which: number, valueUs: number, intervalUs: number): void {
+  setItimer(which: number, valueUs: number, intervalUs: number): void {
     const alarm = this.#interval[which]!;
     alarm.nextUs = valueUs === 0 ? null : this.#intervalNow(which) + valueUs;
     alarm.intervalUs = intervalUs;
@@ -94,7 +94,7 @@ export class ProcessTimers {
   }
 
   /** getitimer(2). */
-  getInterval(which: number): { valueUs: number; intervalUs: number } {
+  getItimer(which: number): { valueUs: number; intervalUs: number } {
     const { nextUs, intervalUs } = this.#interval[which]!;
     return { valueUs: nextUs === null ? 0 : Math.max(1, nextUs - this.#intervalNow(which)), intervalUs };
   }

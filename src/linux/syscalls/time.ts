@@ -127,7 +127,7 @@ function readItimer(call: Syscall, address: number): [intervalUs: number, valueU
 }
 
 function putItimer(call: Syscall, address: number, which: number): SyscallResult {
-  const { valueUs, intervalUs } = selfOf(call).timers.getInterval(which);
+  const { valueUs, intervalUs } = selfOf(call).timers.getItimer(which);
   const put = writeStruct(call.space, address, 32, (view) => {
     setTimeval(view, 0, intervalUs);
     setTimeval(view, 16, valueUs);
@@ -145,7 +145,7 @@ function sysSetitimer(call: Syscall): SyscallResult {
     const failed = putItimer(call, call.uint(2), which);
     if (failed !== 0) return failed;
   }
-  selfOf(call).timers.setInterval(which, times[1], times[0]);
+  selfOf(call).timers.setItimer(which, times[1], times[0]);
   return 0;
 }
 
@@ -159,8 +159,8 @@ function sysGetitimer(call: Syscall): SyscallResult {
 function sysAlarm(call: Syscall): SyscallResult {
   kernelOf(call).sampleClock();
   const { timers } = selfOf(call);
-  const { valueUs } = timers.getInterval(0);
-  timers.setInterval(0, (call.uint(0) % 0x1_0000_0000) * 1e6, 0);
+  const { valueUs } = timers.getItimer(0);
+  timers.setItimer(0, (call.uint(0) % 0x1_0000_0000) * 1e6, 0);
   // Never 0 while an alarm was pending (alarm(2)).
   return valueUs === 0 ? 0 : Math.max(1, Math.round(valueUs / 1e6));
 }
