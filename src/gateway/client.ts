@@ -28,9 +28,9 @@ export interface ClientStats {
 }
 
 /** No more is written to the kernel's socket while so many bytes wait. More than its high-water mark, so `drain` comes. */
-const QUEUED_MAX = 256 * 1024;
+const QUEUED_MAX = 128 * 1024;
 /** Read from a client and not taken by the stack, and it is not read any more. */
-const REST_MAX = 64 * 1024;
+const REST_MAX = 16 * 1024;
 /** The guest is done and the client does not take what is left for it: so long without progress, and it is reset. */
 const LINGER_MS = 60_000;
 
