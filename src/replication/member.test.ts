@@ -11,6 +11,8 @@ class Cluster {
   readonly log: string[] = [];
   readonly #queue: (() => void)[] = [];
   readonly silent = new Set<MemberId>();
+  /** Epochs sent, resent ones too. */
+  epochsSent = 0;
   registerDown = false;
   nowMs = 1000;
 
@@ -67,6 +69,7 @@ class Cluster {
     const later = (action: () => void): unknown => this.#queue.push(action);
     switch (effect.kind) {
       case 'send':
+        if (effect.message.kind === 'epoch') this.epochsSent++;
         later(() => this.event(effect.to, { kind: 'message', from: id, message: effect.message }));
         break;
       case 'cas':
@@ -133,6 +136,32 @@ describe('a member', () => {
     cluster.settle();
     expect(cluster.takeLog()).toEqual(['a.1 release 2', 'b.1 reset', 'b.1 applies 2 chunk', 'a.1 transfer-end b.1']);
     expect([b.role, cluster.cell.value.members]).toEqual(['backup', ['a.1', 'b.1']]);
+  });
+
+  test('what is on its way to a learner is not sent again and again', () => {
+    const cluster = new Cluster();
+    cluster.add('a.1', { bootstrap: true });
+    cluster.settle();
+    const b = cluster.add('b.1');
+    cluster.settle();
+    cluster.tick(100);
+    cluster.capture('a.1');
+    // For a second the learner hears only that the primary lives, and asks.
+    for (let at = 0; at < 1000; at += 50) {
+      cluster.nowMs += 50;
+      cluster.event('a.1', { kind: 'tick' });
+      const status = { kind: 'status', view: 1, complete: false, held: [] } as const;
+      cluster.event('a.1', { kind: 'message', from: 'b.1', message: status });
+    }
+    expect(cluster.epochsSent).toBe(1);
+    // It may be lost after all.
+    cluster.nowMs += 2000;
+    const status = { kind: 'status', view: 1, complete: false, held: [] } as const;
+    cluster.event('a.1', { kind: 'message', from: 'b.1', message: status });
+    expect(cluster.epochsSent).toBe(2);
+    cluster.settle();
+    cluster.tick(200);
+    expect(b.role).toBe('backup');
   });
 
   test('a learner joins a primary that never pauses: output waits for it', () => {

@@ -17,6 +17,9 @@ interface Learner {
   /** The epoch of the last chunk; null: not sent yet. */
   done: number | null;
   acked: number;
+  /** When its transfer was last sent from the start, and how long its first message may be on its way. */
+  sentMs: number;
+  patienceMs: number;
   /** Chunks not yet acknowledged, by epoch. */
   readonly chunks: Map<number, Chunk>;
 }
@@ -180,7 +183,14 @@ export class Primary {
   }
 
   #teach(learner: MemberId): void {
-    this.#learners.set(learner, { start: null, done: null, acked: -1, chunks: new Map() });
+    this.#learners.set(learner, {
+      start: null,
+      done: null,
+      acked: -1,
+      sentMs: this.#core.nowMs,
+      patienceMs: this.#core.options.slowMs,
+      chunks: new Map(),
+    });
     this.#core.emit({ kind: 'transfer-start', learner });
   }
 
@@ -192,7 +202,10 @@ export class Primary {
       this.#learned(learner, match);
       this.#acknowledged(from, match);
       this.#resend(from, match, learner);
-    } else if (learner.acked === -1) {
+    } else if (learner.acked === -1 && this.#core.nowMs - learner.sentMs >= learner.patienceMs) {
+      // Megabytes: most likely they are still on their way.
+      learner.sentMs = this.#core.nowMs;
+      learner.patienceMs *= 2;
       this.#resend(from, learner.start - 1, learner);
     }
     // Otherwise a late message of its past: it has acknowledged more since.
