@@ -16,6 +16,7 @@ export interface HostStat {
   readonly gid: number;
   readonly size: number;
   readonly mtimeUs: number;
+  readonly nlink?: number;
 }
 
 /** What the image needs of the host. Paths are the host's; symbolic links are not followed. */

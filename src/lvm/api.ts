@@ -31,6 +31,8 @@ export interface ImageEntry {
   readonly gid: number;
   readonly size: number;
   readonly mtimeUs: number;
+  /** Links to it: of a directory two, and one for each subdirectory. Absent where that is not known. */
+  readonly nlink?: number;
   /** For a regular file: names its content. Computed when first asked with `content: true`. */
   readonly blob?: BlobId;
   /** For a symlink: its target. */

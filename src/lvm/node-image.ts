@@ -24,6 +24,7 @@ export const nodeImageIo: ImageIo = {
       gid: stat.gid,
       size: stat.size,
       mtimeUs: Math.floor(stat.mtimeMs * 1000),
+      nlink: stat.nlink,
     };
   },
 

@@ -70,6 +70,7 @@ export interface InodeInit {
   readonly rdev?: number;
   readonly dev?: number;
   readonly size?: number;
+  readonly nlink?: number;
   readonly timeUs: number;
   readonly target?: string;
   readonly lower?: string;
@@ -101,6 +102,8 @@ export class Inode extends Node implements Part {
   entries: Map<string, number | null> | null;
   /** Every name of the image's directory is in `entries`. */
   complete: boolean;
+  /** `nlink` counts every subdirectory, also those of the image's that were not looked up yet. */
+  counted: boolean;
   /** Of a directory: the one it is in. */
   parent: number;
   /** memfd_create(2) seals; -1: not a memfd. */
@@ -137,9 +140,10 @@ export class Inode extends Node implements Part {
     this.lower = init.lower ?? null;
     this.parent = init.parent ?? ino;
     const directory = this.isDirectory;
-    this.nlink = directory ? 2 : 1;
+    this.nlink = directory ? (init.nlink ?? 2) : 1;
     this.entries = directory ? new Map() : null;
     this.complete = init.lower === undefined;
+    this.counted = this.complete || init.nlink !== undefined;
   }
 
   get key(): string {
@@ -156,13 +160,17 @@ export class Inode extends Node implements Part {
       ino: this.ino,
       mode: this.mode,
       // 1 says that subdirectories are not counted: not all of the image's are known yet (find(1) minds).
-      nlink: this.isDirectory && !this.complete ? 1 : this.nlink,
+      nlink: this.isDirectory && !this.counted ? 1 : this.nlink,
       uid: this.uid,
       gid: this.gid,
       rdev: this.rdev,
-      size: this.isDirectory ? 4096 : this.isSymlink ? new TextEncoder().encode(this.target).length : this.size,
+      size: this.isDirectory
+        ? this.size || 4096
+        : this.isSymlink
+          ? new TextEncoder().encode(this.target).length
+          : this.size,
       blksize: 4096,
-      blocks: this.isFile ? this.#blocks() : 0,
+      blocks: this.isFile ? this.#blocks() : this.isDirectory ? Math.ceil(this.size / 4096) * 8 : 0,
       atimeUs: this.atimeUs,
       mtimeUs: this.mtimeUs,
       ctimeUs: this.ctimeUs,
@@ -352,6 +360,7 @@ export class Inode extends Node implements Part {
       base: this.base,
       entries: this.entries === null ? null : [...this.entries].flat(),
       complete: this.complete,
+      counted: this.counted,
       parent: this.parent,
       seals: this.seals,
       pipe: this.pipe,
@@ -379,6 +388,7 @@ export class Inode extends Node implements Part {
       blob: s.blob,
       base: s.base,
       complete: s.complete,
+      counted: s.counted,
       parent: s.parent,
       seals: s.seals,
       pipe: s.pipe,
@@ -423,6 +433,7 @@ declare function shape(): {
   base: number;
   entries: (string | number | null)[] | null;
   complete: boolean;
+  counted: boolean;
   parent: number;
   seals: number;
   pipe: number;

@@ -85,7 +85,7 @@ export class Vfs {
       mode: S_IFDIR | (entry?.mode ?? 0o755),
       timeUs,
       dev: 0x1d,
-      ...(entry === null ? {} : { lower: '' }),
+      ...(entry === null ? {} : { lower: '', ...directoryOf(entry) }),
     });
     return vfs;
   }
@@ -183,7 +183,7 @@ export class Vfs {
     const inode = entry === null ? null : this.#adopt(path, entry, dir.ino);
     // A negative answer is state too: a backup with another disk must see the same.
     dir.entries.set(name, inode === null ? null : inode.ino);
-    if (inode?.isDirectory) dir.nlink++;
+    if (inode?.isDirectory && !dir.counted) dir.nlink++;
     dir.touch();
     return inode ?? -ENOENT;
   }
@@ -196,7 +196,7 @@ export class Vfs {
       case 'file':
         return this.makeInode({ ...common, mode: S_IFREG | mode, size: entry.size, lower: path });
       case 'directory':
-        return this.makeInode({ ...common, mode: S_IFDIR | mode, lower: path, parent });
+        return this.makeInode({ ...common, mode: S_IFDIR | mode, lower: path, parent, ...directoryOf(entry) });
       case 'symlink':
         return this.makeInode({ ...common, mode: S_IFLNK | 0o777, target: entry.target ?? '' });
       case 'other':
@@ -218,7 +218,7 @@ export class Vfs {
     if (!dir.complete) {
       const names = this.host.lvm.lookup(dir.lower!, true)?.names ?? [];
       for (const name of names) if (!dir.entries.has(name)) this.child(dir, name);
-      dir.complete = true;
+      dir.complete = dir.counted = true;
       for (const [name, ino] of [...dir.entries]) if (ino === null) dir.entries.delete(name);
       dir.touch();
     }
@@ -518,4 +518,9 @@ export class Vfs {
       at = above;
     }
   }
+}
+
+/** A directory's size and links, as the image has them. */
+function directoryOf({ size, nlink }: ImageEntry): Pick<InodeInit, 'size' | 'nlink'> {
+  return nlink === undefined || nlink < 2 ? {} : { size, nlink };
 }
