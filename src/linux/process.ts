@@ -57,11 +57,13 @@ interface SavedProcess {
   readonly ppid: number;
   readonly pgid: number;
   readonly sid: number;
+  /** 0: a zombie has none any more. */
   readonly space: number;
   readonly name: string;
   readonly exePath: string;
   readonly exeIno: number;
   readonly ranges: readonly [number, number, number, number, number, number];
+  /** Null: a zombie is nowhere any more. */
   readonly fs: Plain;
   /** Only those that are not the default: [signo, handler, flags, restorer, mask]. */
   readonly actions: readonly (readonly [number, number, number, number, string])[];
@@ -185,12 +187,12 @@ export class Process implements Part, FsProcess, SocketProcess, ProcProcess {
       ppid: this.ppid,
       pgid: this.pgid,
       sid: this.sid,
-      space: this.space.id,
+      space: this.zombie ? 0 : this.space.id,
       name: this.name,
       exePath: this.exePath,
       exeIno: this.exeNode?.ino ?? 0,
       ranges: [...argRange, ...envRange, ...auxRange] as unknown as SavedProcess['ranges'],
-      fs: this.fs.save(),
+      fs: this.zombie ? null : this.fs.save(),
       actions: this.actions.flatMap(({ handler, flags, restorer, mask }, signo) =>
         handler === SIG_DFL && flags === 0 ? [] : [[signo, handler, flags, restorer, mask.toString(16)] as const],
       ),
@@ -222,7 +224,8 @@ export class Process implements Part, FsProcess, SocketProcess, ProcProcess {
   /** Everything but parent, threads and descriptors, which the kernel puts back. */
   static restore(kernel: Kernel, pid: number, mm: MemoryMap, files: FileTable, state: Plain): Process {
     const saved = state as SavedProcess;
-    const fs = ProcessFs.restore(kernel, saved.fs);
+    const fs = saved.zombie ? new ProcessFs(kernel) : ProcessFs.restore(kernel, saved.fs);
+    if (saved.zombie) fs.release();
     const process = new Process(kernel, { pid, parent: null, mm, fs, files });
     const [a, b, c, d, e, f] = saved.ranges;
     process.pgid = saved.pgid;

@@ -62,12 +62,16 @@ export class AddressSpace {
   #zeroed: number[] = [];
   /** Eight protection bytes at a time, to pass over long runs. Never a NaN: bytes of `prot` are below 16. */
   readonly #prot64: Float64Array;
+  readonly #words: Int32Array;
+  /** 1: the page may have been written since it was mapped. The others are zero, and looking would make them resident. */
+  readonly #touched = new Uint8Array(USER_PAGES);
 
   constructor(id: number) {
     this.id = id;
     this.memory = new WebAssembly.Memory({ initial: WASM_PAGES, maximum: WASM_PAGES });
     this.u8 = new Uint8Array(this.memory.buffer);
     this.view = new DataView(this.memory.buffer);
+    this.#words = new Int32Array(this.memory.buffer);
     this.prot = new Uint8Array(USER_PAGES);
     this.#prot64 = new Float64Array(this.prot.buffer);
     this.state = new Uint8Array(this.memory.buffer, PAGE_STATE, 1 << 20);
@@ -167,6 +171,7 @@ export class AddressSpace {
   /** The one place where a page becomes dirty. */
   #makeDirty(page: number): void {
     this.state[page]! &= ~STATE_CLEAN;
+    this.#touched[page] = 1;
     this.#dirty.push(page);
     // Where nobody takes them (an unreplicated run), pages mapped again and again must not fill the memory.
     if (this.#dirty.length > LIST_LIMIT) this.#dirty = [...new Set(this.#dirty)];
@@ -197,7 +202,8 @@ export class AddressSpace {
   /** Copies into the guest. False, and nothing written, where any byte is not writable (-EFAULT). */
   write(address: Address, bytes: Uint8Array): boolean {
     if (this.resolve(address, bytes.length, true) !== -1) return false;
-    this.u8.set(bytes, address);
+    // Nothing may be written anywhere.
+    if (bytes.length > 0) this.u8.set(bytes, address);
     return true;
   }
 
@@ -318,6 +324,7 @@ export class AddressSpace {
   loadPage(page: number, bytes: Uint8Array): void {
     assert(bytes.length === PAGE_SIZE && page < USER_PAGES, 'page');
     this.#codeChange(page, 1);
+    this.#touched[page] = 1;
     this.u8.set(bytes, page * PAGE_SIZE);
     this.state[page]! |= STATE_CLEAN;
   }
@@ -325,6 +332,7 @@ export class AddressSpace {
   /** A page's bytes are about to be changed in place by a checkpoint: what was translated of it is forgotten. */
   willPatch(page: number): void {
     this.#codeChange(page, 1);
+    this.#touched[page] = 1;
   }
 
   /** A page's bytes: a view, valid until the guest runs. */
@@ -334,10 +342,15 @@ export class AddressSpace {
 
   /** True when the page is all zero: a mapped page that was never written reads as such. */
   isZero(page: number): boolean {
-    const words = new Float64Array(this.memory.buffer, page * PAGE_SIZE, PAGE_SIZE / 8);
-    const bits = new Int32Array(this.memory.buffer, page * PAGE_SIZE, PAGE_SIZE / 4);
-    if (words[0] !== 0 || words[511] !== 0) return false;
-    for (let i = 0; i < bits.length; i++) if (bits[i] !== 0) return false;
+    if (this.#touched[page] === 0) return true;
+    const words = this.#words;
+    const first = (page * PAGE_SIZE) / 4;
+    const end = first + PAGE_SIZE / 4;
+    // Most pages that are not zero show it at their edges.
+    if (words[first] !== 0 || words[end - 1] !== 0) return false;
+    for (let i = first; i < end; i += 4) {
+      if ((words[i]! | words[i + 1]! | words[i + 2]! | words[i + 3]!) !== 0) return false;
+    }
     return true;
   }
 
@@ -345,13 +358,14 @@ export class AddressSpace {
   fork(id: number): AddressSpace {
     const child = new AddressSpace(id);
     child.prot.set(this.prot);
-    for (let page = 0; page < USER_PAGES; page++) {
-      const prot = this.prot[page]!;
-      if (prot === 0) continue;
-      child.state[page] = stateOf(prot) | STATE_CLEAN;
-      if (this.isZero(page)) continue;
-      child.page(page).set(this.page(page));
-      child.#makeDirty(page);
+    for (const run of this.mappings()) {
+      const end = run.page + run.count;
+      child.state.fill(stateOf(run.prot) | STATE_CLEAN, run.page, end);
+      for (let page = run.page; page < end; page++) {
+        if (this.isZero(page)) continue;
+        child.page(page).set(this.page(page));
+        child.#makeDirty(page);
+      }
     }
     return child;
   }
@@ -364,10 +378,10 @@ export class AddressSpace {
 
   /** True when there was something to make zero. */
   #zero(page: number): boolean {
-    // Reading a page that was never touched would make it resident on some hosts, writing it on all: only dirty it if needed.
-    if (this.isZero(page)) return false;
-    this.page(page).fill(0);
-    return true;
+    const zero = this.isZero(page);
+    if (!zero) this.page(page).fill(0);
+    this.#touched[page] = 0;
+    return !zero;
   }
 
   #codeChange(first: number, count: number): void {

@@ -181,7 +181,10 @@ describe('the driver', () => {
     cluster.add('b.1');
     for (let i = 0; i < 20; i++) cluster.turn();
     expect(cluster.cell.value.members).toEqual(['a.1', 'b.1']);
-    cluster.drivers.get('b.1')!.shadow.spaces.get(1)!.u8[USER_START + 63 * PAGE_SIZE] = 7;
+    cluster.drivers
+      .get('b.1')!
+      .shadow.spaces.get(1)!
+      .poke(USER_START + 63 * PAGE_SIZE, Uint8Array.of(7));
     for (let i = 0; i < 10; i++) cluster.turn();
     expect(cluster.log).toEqual(['b.1 halts TG_DIVERGED', 'a.1 TG_DIVERGED']);
     expect(cluster.cell.value.members).toEqual(['a.1']);

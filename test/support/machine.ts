@@ -10,6 +10,7 @@ import { type BootOptions, boot } from '../../src/linux/boot.ts';
 import type { Kernel } from '../../src/linux/kernel.ts';
 import { restore } from '../../src/linux/restore.ts';
 import type { GuestExit, Input, Lvm } from '../../src/lvm/api.ts';
+import type { VirtualCpu } from '../../src/lvm/cpu.ts';
 import { openImage } from '../../src/lvm/node-image.ts';
 import { TranslatingCpu } from '../../src/x86/cpu.ts';
 import type { Translations } from '../../src/x86/translations.ts';
@@ -29,6 +30,8 @@ export interface MachineOptions extends Partial<BootOptions> {
   readonly seed?: number;
   /** Default: its own. */
   readonly translations?: Translations;
+  /** Instead of the translating one. */
+  readonly cpu?: VirtualCpu;
 }
 
 export class Machine implements Lvm {
@@ -41,13 +44,14 @@ export class Machine implements Lvm {
   readonly #output: [string, string] = ['', ''];
   readonly #decoders = [new TextDecoder(), new TextDecoder()] as const;
   status: GuestExit | null = null;
-  readonly cpu: TranslatingCpu;
+  readonly cpu: VirtualCpu;
 
-  constructor({ program, stdin = '', files = [], rootfs = '/', seed = 1, translations, ...rest }: MachineOptions) {
+  constructor({ program, stdin = '', files = [], rootfs = '/', seed = 1, translations, cpu, ...rest }: MachineOptions) {
     this.#image = openImage(rootfs, files);
     this.#random = new Random(seed);
     // One CPU for all kernels of a machine that is moved: its translations stay.
-    this.cpu = new TranslatingCpu({ readTsc: () => BigInt(this.clock().monotonicUs) * 1000n }, translations);
+    const readTsc = () => BigInt(this.clock().monotonicUs) * 1000n;
+    this.cpu = cpu ?? new TranslatingCpu({ readTsc }, translations);
     const bytes = new TextEncoder().encode(stdin);
     if (bytes.length > 0) this.inputs.push({ kind: 'stdin', bytes });
     this.inputs.push({ kind: 'stdin', bytes: new Uint8Array(0) });
