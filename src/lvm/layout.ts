@@ -25,6 +25,10 @@ export const JUMP_CACHE_ENTRIES = 1 << 16;
 /** The register file (x86/state.ts has its fields). */
 export const REGISTER_FILE = 0xff40_0000;
 
+/** Where code is put that the guest's may be equal to (x86/space-code.ts). */
+export const COMPARED = 0xff50_0000;
+export const COMPARED_SIZE = 0x1_0000;
+
 /**
  * Page-state bits. 0 means: present, readable, writable, already dirty, no translated code, not shared — the fast path of every
  * store. A load takes the slow path when STATE_NO_READ is set, a store when any bit is set.

@@ -8,7 +8,7 @@
  * anew.
  */
 
-import { createHash, hash, randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import {
   closeSync,
   mkdirSync,
@@ -96,7 +96,8 @@ const SOURCE = dirname(dirname(OWN));
 export function translatorVersion(source = SOURCE): Buffer {
   const sum = createHash('sha256');
   const add = (path: string): void => {
-    sum.update(basename(path)).update(hash('sha256', readFileSync(path), 'buffer'));
+    const text = readFileSync(path);
+    sum.update(`${basename(path)} ${text.length} `).update(text);
   };
   try {
     for (const folder of ['x86', 'wasm']) {

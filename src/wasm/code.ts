@@ -348,39 +348,38 @@ export class Code extends ByteWriter {
   }
 }
 
+// The methods of the opcode tables. They are put on an object of their own, which then becomes part of the prototype chain:
+// V8 takes 50 ms to add so many to an object that is a prototype already.
+const METHODS: Record<string, (this: Code, ...immediates: number[]) => Code> = {};
 for (const [name, opcode] of Object.entries(SIMPLE)) {
-  if (opcode < 0x100) {
-    method(name, function (this: Code) {
-      this.byte(opcode);
-      return this;
-    });
-  } else {
-    method(name, function (this: Code) {
-      return this.op(opcode);
-    });
-  }
+  METHODS[name] =
+    opcode < 0x100
+      ? function () {
+          this.byte(opcode);
+          return this;
+        }
+      : function () {
+          return this.op(opcode);
+        };
 }
 for (const [name, opcode] of Object.entries(MEMORY)) {
-  method(name, function (this: Code, offset?: number, align?: number) {
+  METHODS[name] = function (offset, align) {
     return this.memory(opcode, offset, align);
-  });
+  };
 }
 for (const [name, opcode] of Object.entries(MEMORY_LANE)) {
-  method(name, function (this: Code, lane: number, offset?: number) {
+  METHODS[name] = function (lane, offset) {
     this.memory(opcode, offset);
-    this.byte(lane);
+    this.byte(lane!);
     return this;
-  });
+  };
 }
 for (const [name, opcode] of Object.entries(LANE)) {
-  method(name, function (this: Code, lane: number) {
+  METHODS[name] = function (lane) {
     this.op(opcode);
-    this.byte(lane);
+    this.byte(lane!);
     return this;
-  });
+  };
 }
-
-// biome-ignore lint/suspicious/noExplicitAny: prototype methods of several shapes
-function method(name: string, value: any): void {
-  Object.defineProperty(Code.prototype, name, { value });
-}
+Object.setPrototypeOf(METHODS, ByteWriter.prototype);
+Object.setPrototypeOf(Code.prototype, METHODS);

@@ -181,11 +181,11 @@ export class CarefulCode {
     // All blocks of the region that gave up: what comes next is most likely one of them.
     const region = this.#code.entryAround(rip);
     if (region !== undefined) {
-      this.#enter(this.#translations.careful(space, region, () => discover(space, region, REGION_LIMIT).blocks));
+      this.#enter(this.#translations.careful(this.#code, region, () => discover(space, region, REGION_LIMIT).blocks));
       const found = this.#blocks.get(rip);
       if (found !== undefined) return found;
     }
-    this.#enter(this.#translations.careful(space, rip, () => discoverBlock(space, rip, BLOCK_LIMIT).blocks));
+    this.#enter(this.#translations.careful(this.#code, rip, () => discoverBlock(space, rip, BLOCK_LIMIT).blocks));
     return this.#blocks.get(rip);
   }
 
@@ -193,10 +193,11 @@ export class CarefulCode {
     if (group === null) return;
     const run = this.#code.load(group);
     group.pieces.forEach(({ starts, spans }, i) => {
-      starts.forEach((start, index) => {
-        if (this.#blocks.has(start)) return;
+      for (let index = 0; index < starts.length; index++) {
+        const start = starts[index]!;
+        if (this.#blocks.has(start)) continue;
         this.#blocks.set(start, { group, run: run[i]!, index, length: starts.length - index, end: spans[1]! });
-      });
+      }
     });
   }
 
@@ -209,6 +210,14 @@ export class CarefulCode {
     entry = { group, run: this.#code.load(group)[0]!, index: 0, length: 1, end: block.end };
     this.#singles.set(rip, entry);
     return entry;
+  }
+
+  /** Forgets all code; it will be asked for again. */
+  forget(): void {
+    for (const entries of [this.#blocks, this.#singles]) {
+      for (const { group } of entries.values()) this.#code.unload(group);
+      entries.clear();
+    }
   }
 
   /** Code on the pages has changed. */

@@ -4,17 +4,26 @@
  */
 
 import type { AddressSpace } from '../lvm/address-space.ts';
-import { PAGE_SHIFT } from '../lvm/layout.ts';
+import { PAGE_SHIFT, PAGE_SIZE } from '../lvm/layout.ts';
 
 /** One wasm function and the guest code that it was made of. */
 export interface Piece {
   readonly entry: number;
   /** [start, end) of each block, flat, the entry's first. */
-  readonly spans: readonly number[];
+  readonly spans: Uint32Array;
   /** The guest's bytes there, one block after the other. */
   readonly bytes: Uint8Array;
   /** Of careful code: the addresses of its instructions; the function's first argument says with which it begins. */
-  readonly starts: readonly number[];
+  readonly starts: Uint32Array;
+}
+
+/** Where code is looked for: an address space. */
+export interface CodeSpace {
+  readonly space: AddressSpace;
+  /** True when the space has the piece's bytes at its addresses. */
+  hasBytes(piece: Piece): boolean;
+  /** A region that begins there has been used already. */
+  isReached(rip: number): boolean;
 }
 
 /**
@@ -50,8 +59,7 @@ export class CodeModule {
 export class CodeGroup {
   readonly kind: GroupKind;
   readonly pieces: readonly Piece[];
-  /** Pages with code of any piece, ascending. */
-  readonly pages: readonly number[];
+  #pages: readonly number[] | null = null;
   /** Where the functions are: exports f`first`, … in the order of the pieces. */
   module: CodeModule;
   first: number;
@@ -59,7 +67,6 @@ export class CodeGroup {
   constructor(kind: GroupKind, pieces: readonly Piece[], module: CodeModule, first: number) {
     this.kind = kind;
     this.pieces = pieces;
-    this.pages = pagesOf(pieces);
     this.module = module;
     this.first = first;
   }
@@ -68,10 +75,17 @@ export class CodeGroup {
     return this.pieces[0]!.entry;
   }
 
+  /** Pages with code of any piece, ascending. */
+  get pages(): readonly number[] {
+    this.#pages ??= pagesOf(this.pieces);
+    return this.#pages;
+  }
+
   /** True when the space has exactly the code that the group was made of. */
-  matches(space: AddressSpace): boolean {
-    for (const page of this.pages) if (!space.isExecutable((page << PAGE_SHIFT) >>> 0)) return false;
-    return this.pieces.every((piece) => hasBytes(space.u8, piece));
+  matches(code: CodeSpace): boolean {
+    for (const page of this.pages) if (!code.space.isExecutable(page * PAGE_SIZE)) return false;
+    for (const piece of this.pieces) if (!code.hasBytes(piece)) return false;
+    return true;
   }
 }
 
@@ -81,7 +95,7 @@ export function covers({ spans }: Piece, rip: number): boolean {
 }
 
 /** The bytes of the spans. */
-export function bytesOf(space: AddressSpace, spans: readonly number[]): Uint8Array {
+export function bytesOf(space: AddressSpace, spans: Uint32Array): Uint8Array {
   let length = 0;
   for (let i = 0; i < spans.length; i += 2) length += spans[i + 1]! - spans[i]!;
   const bytes = new Uint8Array(length);
@@ -93,22 +107,13 @@ export function bytesOf(space: AddressSpace, spans: readonly number[]): Uint8Arr
   return bytes;
 }
 
-function hasBytes(memory: Uint8Array, { spans, bytes }: Piece): boolean {
-  let at = 0;
-  for (let i = 0; i < spans.length; i += 2) {
-    const end = spans[i + 1]!;
-    for (let rip = spans[i]!; rip < end; rip++) if (memory[rip] !== bytes[at++]) return false;
-  }
-  return true;
-}
-
 function pagesOf(pieces: readonly Piece[]): number[] {
-  const pages = new Set<number>();
+  const pages: number[] = [];
   for (const { spans } of pieces) {
     for (let i = 0; i < spans.length; i += 2) {
       const last = (spans[i + 1]! - 1) >>> PAGE_SHIFT;
-      for (let page = spans[i]! >>> PAGE_SHIFT; page <= last; page++) pages.add(page);
+      for (let page = spans[i]! >>> PAGE_SHIFT; page <= last; page++) if (!pages.includes(page)) pages.push(page);
     }
   }
-  return [...pages].sort((a, b) => a - b);
+  return pages.sort((a, b) => a - b);
 }

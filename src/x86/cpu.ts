@@ -46,6 +46,8 @@ interface GuestSpace extends Machine {
   readonly u32: Uint32Array;
   readonly code: SpaceCode;
   readonly careful: CarefulCode;
+  /** Of Translations.users. */
+  readonly move: () => void;
   /** Budget of the run beyond the slice in OFF_BUDGET. */
   later: number;
   /** What OFF_BUDGET_FLOORS is set for. */
@@ -179,7 +181,12 @@ export class TranslatingCpu implements VirtualCpu {
       helper: (id, arg) => runHelper(id, machine, arg),
     });
     const careful = new CarefulCode(machine, u32, code, translations);
-    const guest = { ...machine, u32, code, careful, later: 0, exact: null, loaded: null };
+    const move = (): void => {
+      careful.forget();
+      code.move();
+    };
+    translations.users.add(move);
+    const guest = { ...machine, u32, code, careful, move, later: 0, exact: null, loaded: null };
     this.#spaces.set(space, guest);
     space.onCodeChange = (first, count) => {
       code.dropPages(first, count);
@@ -198,7 +205,10 @@ export class TranslatingCpu implements VirtualCpu {
 
   drop(space: AddressSpace): void {
     this.unload(space);
-    this.#spaces.get(space)?.code.close();
+    const guest = this.#spaces.get(space);
+    if (guest === undefined) return;
+    guest.code.close();
+    this.#translations.users.delete(guest.move);
     space.onCodeChange = null;
     this.#spaces.delete(space);
   }

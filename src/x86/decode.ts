@@ -202,10 +202,10 @@ class Decoder {
     }
     const at = (((this.#opcode << 2) | prefix) << 8) | modrm;
     const found = FOUND[at]!;
-    if (found >= 0) return FORMS[found]!;
+    if (found > 0) return FORMS[found - 1]!;
     if (found === NO_FORM) return null;
     const form = searchForm(this.#opcode, PREFIXES[prefix]!, modrm);
-    FOUND[at] = form?.id ?? NO_FORM;
+    FOUND[at] = form === null ? NO_FORM : form.id + 1;
     return form;
   }
 
@@ -494,10 +494,9 @@ const DECODER = new Decoder();
 const PREFIXES = ['np', '66', 'f2', 'f3'] as const;
 /** Opcodes of which the byte behind tells the form. */
 const USES_MODRM = Uint8Array.from({ length: 512 }, (_, opcode) => Number(formsOf(opcode).some((f) => f.hasModrm)));
-/** Form found for (opcode, prefix, modrm), or one of these. */
-const UNKNOWN = -1;
-const NO_FORM = -2;
-const FOUND = new Int16Array(512 * 4 * 256).fill(UNKNOWN);
+/** By (opcode, prefix, modrm): 1 + the form's number; 0 where it was not searched for yet. */
+const FOUND = new Int16Array(512 * 4 * 256);
+const NO_FORM = -1;
 
 function searchForm(opcode: number, prefix: string, modrm: number): Form | null {
   for (const form of formsOf(opcode)) {

@@ -86,8 +86,11 @@ export class LoweringContext {
   /** The instruction being lowered, and how many of its block's instructions, itself included, are not executed. */
   insn!: Instruction;
   remaining = 0;
-  /** The wasm block whose end is the exit path. */
+  /** The region's. */
+  entry = 0;
+  /** The wasm blocks whose ends are the exit path, and before it the one for short exits (-1: there is none). */
   exitBlock = 0;
+  slowBlock = -1;
   /** Flag operation known at translation time (kind × 4 + log2 size), or -1. */
   flagOpKnown = -1;
   /** Nobody can see the flags that this instruction sets. */
@@ -646,8 +649,35 @@ export class LoweringContext {
    * EXIT_KIND_SLOW happens there) to its beginning.
    */
   exit(kind: number, rip: number, remaining: number): void {
-    this.code.i64Const(this.#run?.rip ?? rip).localSet(this.next);
-    this.exitDynamic(kind, this.#run?.remaining ?? remaining);
+    const run = this.#run;
+    if (run !== null) {
+      rip = run.rip;
+      remaining = run.remaining;
+    }
+    if (kind === EXIT_KIND_SLOW && this.#exitShortly(rip - this.entry, remaining)) return;
+    this.code.i64Const(rip).localSet(this.next);
+    this.exitDynamic(kind, remaining);
+  }
+
+  /**
+   * Most exits are for careful code, and few are ever taken: where to go on and how many instructions are not executed
+   * is one number, which `slowPath` takes apart. False: it does not fit.
+   */
+  #exitShortly(distance: number, remaining: number): boolean {
+    if (this.slowBlock < 0 || distance !== (distance << 9) >> 9 || remaining >= 1 << 9) return false;
+    this.code
+      .i32Const((distance << 9) | remaining)
+      .localSet(this.exitKind)
+      .brTo(this.slowBlock);
+    return true;
+  }
+
+  /** What stands at the end of `slowBlock`. */
+  slowPath(): void {
+    const { code, exitKind } = this;
+    code.i64Const(this.entry).localGet(exitKind).i32Const(9).i32ShrS().i64ExtendI32S().i64Add().localSet(this.next);
+    code.localGet(this.budget).localGet(exitKind).i32Const(511).i32And().i64ExtendI32U().i64Add();
+    code.localSet(this.budget).i32Const(EXIT_KIND_SLOW).localSet(exitKind);
   }
 
   /** As `exit`, the address already being in the local `next`. */

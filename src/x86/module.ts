@@ -134,7 +134,10 @@ function declareTypes(module: ModuleBuilder) {
   };
 }
 
-/** Imports `memory` and `resolve`; exports `lookup`, `flags`, `mulhu`, and `unfetchable`, the function of slot 0. */
+/**
+ * Imports `memory` and `resolve`; exports `lookup`, `flags`, `mulhu`, for translated code; `unfetchable`, the function of
+ * slot 0; and `same` (a, b, length), whether bytes at two addresses are.
+ */
 export function helpersModule(): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   const types = declareTypes(module);
@@ -144,6 +147,7 @@ export function helpersModule(): Uint8Array<ArrayBuffer> {
   module.exportFunc('flags', flagBits(module.func(types.flags)).index);
   module.exportFunc('mulhu', mulHighUnsigned(module.func(types.mulhu)).index);
   module.exportFunc('unfetchable', unfetchable(module.func(types.region)).index);
+  module.exportFunc('same', same(module.func(module.type(['i32', 'i32', 'i32'], ['i32']))).index);
   return module.build();
 }
 
@@ -168,6 +172,27 @@ function lookup(f: Code, resolve: number): Code {
     .return();
   f.end();
   return f.localGet(0).call(resolve).end();
+}
+
+/** (a, b, length) → 1 where the bytes are equal: eight at a time, then one by one. */
+function same(f: Code): Code {
+  const [a, b, left] = [0, 1, 2];
+  const compare = (size: 1 | 8): void => {
+    f.block();
+    f.loop();
+    f.localGet(left).i32Const(size).i32LtS().brIf(1);
+    if (size === 8) f.localGet(a).i64Load().localGet(b).i64Load().i64Ne();
+    else f.localGet(a).i32Load8U().localGet(b).i32Load8U().i32Ne();
+    f.if();
+    f.i32Const(0).return();
+    f.end();
+    for (const pointer of [a, b]) f.localGet(pointer).i32Const(size).i32Add().localSet(pointer);
+    f.localGet(left).i32Const(size).i32Sub().localSet(left);
+    f.br(0).end().end();
+  };
+  compare(8);
+  compare(1);
+  return f.i32Const(1).end();
 }
 
 /** (depth, rip): leaves with EXIT_FETCH. */

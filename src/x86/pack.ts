@@ -68,12 +68,13 @@ export function openPack(pack: Uint8Array<ArrayBuffer>): CodeGroup[] | null {
 
 class PackReader {
   readonly #pack: Uint8Array<ArrayBuffer>;
-  readonly #view: DataView;
+  /** As many whole words as there are. */
+  readonly #words: Uint32Array;
   #at = 0;
 
   constructor(pack: Uint8Array<ArrayBuffer>) {
-    this.#pack = pack;
-    this.#view = new DataView(pack.buffer, pack.byteOffset, pack.byteLength);
+    this.#pack = pack.byteOffset % 4 === 0 ? pack : pack.slice();
+    this.#words = new Uint32Array(this.#pack.buffer, this.#pack.byteOffset, this.#pack.length >>> 2);
   }
 
   groups(): CodeGroup[] {
@@ -83,14 +84,23 @@ class PackReader {
       if (kind > KIND_CAREFUL) throw new RangeError('kind');
       const pieces: Omit<Piece, 'bytes'>[] = [];
       for (let n = this.#word(); n > 0; n--) {
-        pieces.push({ entry: this.#word(), spans: this.#words(2), starts: this.#words(1) });
+        const entry = this.#word();
+        const spans = this.#list(2);
+        pieces.push({ entry, spans, starts: this.#list(1) });
       }
       if (pieces.length === 0) throw new RangeError('group');
       found.push({ kind: kind as GroupKind, pieces });
     }
-    const whole = found.map(({ kind, pieces }) => ({ kind, pieces: pieces.map((piece) => this.#withBytes(piece)) }));
-    this.#at = (this.#at + 3) & ~3;
-    const module = new CodeModule(this.#pack.subarray(this.#at));
+    let at = this.#at * 4;
+    const whole = found.map(({ kind, pieces }) => ({
+      kind,
+      pieces: pieces.map((piece) => {
+        const bytes = this.#pack.subarray(at, at + lengthOf(piece.spans));
+        at += bytes.length;
+        return { ...piece, bytes };
+      }),
+    }));
+    const module = new CodeModule(this.#pack.subarray((at + 3) & ~3));
     let first = 0;
     return whole.map(({ kind, pieces }) => {
       const group = new CodeGroup(kind, pieces, module, first);
@@ -99,32 +109,30 @@ class PackReader {
     });
   }
 
-  #withBytes(piece: Omit<Piece, 'bytes'>): Piece {
-    let length = 0;
-    const { spans } = piece;
-    if (spans.length === 0) throw new RangeError('spans');
-    for (let i = 0; i < spans.length; i += 2) {
-      if (spans[i + 1]! <= spans[i]!) throw new RangeError('span');
-      length += spans[i + 1]! - spans[i]!;
-    }
-    if (this.#at + length > this.#pack.length) throw new RangeError('bytes');
-    const bytes = this.#pack.subarray(this.#at, this.#at + length);
-    this.#at += length;
-    return { ...piece, bytes };
-  }
-
-  /** Throws a RangeError behind the end. */
   #word(): number {
-    const word = this.#view.getUint32(this.#at, true);
-    this.#at += 4;
+    const word = this.#words[this.#at++];
+    if (word === undefined) throw new RangeError('end');
     return word;
   }
 
-  #words(size: number): number[] {
-    const count = this.#word() * size;
-    if (count * 4 > this.#pack.length - this.#at) throw new RangeError('words');
-    const words = new Array<number>(count);
-    for (let i = 0; i < count; i++) words[i] = this.#word();
-    return words;
+  /** A counted list of so many words each. */
+  #list(size: number): Uint32Array {
+    const length = this.#word() * size;
+    const end = this.#at + length;
+    if (end > this.#words.length) throw new RangeError('list');
+    const list = this.#words.subarray(this.#at, end);
+    this.#at = end;
+    return list;
   }
+}
+
+/** Bytes of the spans, of which there is one at least. */
+function lengthOf(spans: Uint32Array): number {
+  let length = 0;
+  for (let i = 0; i < spans.length; i += 2) {
+    if (spans[i + 1]! <= spans[i]!) throw new RangeError('span');
+    length += spans[i + 1]! - spans[i]!;
+  }
+  if (length === 0) throw new RangeError('spans');
+  return length;
 }

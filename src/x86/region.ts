@@ -79,15 +79,22 @@ export function discoverBlock(space: AddressSpace, entry: number, limit: number)
   return { entry, blocks, index: new Map(), failure };
 }
 
-/** Finds the region of `entry`, of at most `limit` instructions. */
-export function discover(space: AddressSpace, entry: number, limit: number): Region {
+const nowhere = (): boolean => false;
+
+/** Finds the region of `entry`, of at most `limit` instructions. It ends where `isElsewhere`: another region begins. */
+export function discover(
+  space: AddressSpace,
+  entry: number,
+  limit: number,
+  isElsewhere: (rip: number) => boolean = nowhere,
+): Region {
   const insns = new Map<number, Instruction>();
   const leaders = new Set<number>([entry]);
   const work = [entry];
   let failure: FetchFailure | null = null;
   for (let w = 0; w < work.length; w++) {
     let rip = work[w]!;
-    while (!insns.has(rip) && insns.size < limit) {
+    while (!insns.has(rip) && insns.size < limit && (rip === entry || !isElsewhere(rip))) {
       const insn = fetch(space, rip);
       if (isFailure(insn)) {
         if (rip === entry) failure = insn;

@@ -4,8 +4,8 @@
  */
 
 import type { AddressSpace } from '../lvm/address-space.ts';
-import { PAGE_SHIFT } from '../lvm/layout.ts';
-import { type CodeGroup, type CodeModule, covers, KIND_COLD } from './code-group.ts';
+import { COMPARED, COMPARED_SIZE, PAGE_SHIFT } from '../lvm/layout.ts';
+import { type CodeGroup, type CodeModule, type CodeSpace, covers, KIND_COLD, type Piece } from './code-group.ts';
 import { jumpCacheEntry, type ModuleImports, TABLE_LIMIT } from './module.ts';
 import type { Translations } from './translations.ts';
 
@@ -21,11 +21,12 @@ interface Loaded {
   groups: number;
 }
 
-export class SpaceCode {
+export class SpaceCode implements CodeSpace {
   readonly space: AddressSpace;
   readonly #translations: Translations;
   readonly #table: WebAssembly.Table;
   readonly #imports: { readonly env: ModuleImports & WebAssembly.ModuleImports };
+  readonly #same: (a: number, b: number, length: number) => number;
   readonly #slots = new Map<number, number>();
   /** By slot: the function, for calls from JavaScript, and the group that it is of. */
   readonly #functions: (RegionFunction | null)[] = [null];
@@ -49,10 +50,11 @@ export class SpaceCode {
     const { memory } = space;
     const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024, maximum: TABLE_LIMIT });
     const resolve = (rip: number): number => this.resolve(rip >>> 0);
-    const { lookup, flags, mulhu, unfetchable } = new WebAssembly.Instance(translations.helpers, {
+    const { lookup, flags, mulhu, unfetchable, same } = new WebAssembly.Instance(translations.helpers, {
       env: { memory, resolve },
     }).exports as Record<string, WebAssembly.ExportValue>;
     table.set(0, unfetchable);
+    this.#same = same as (a: number, b: number, length: number) => number;
     this.#table = table;
     this.#imports = { env: { ...imports, memory, table, resolve, lookup: lookup!, flags: flags!, mulhu: mulhu! } };
   }
@@ -61,7 +63,7 @@ export class SpaceCode {
   resolve(rip: number): number {
     let slot = this.#slots.get(rip);
     if (slot === undefined) {
-      const group = this.#translations.region(this.space, rip);
+      const group = this.#translations.region(this, rip);
       if (group === null) return 0;
       this.#place(group);
       slot = this.#slots.get(rip)!;
@@ -73,12 +75,24 @@ export class SpaceCode {
     return slot;
   }
 
+  /** By wasm: there are very many bytes to compare when a program starts. */
+  hasBytes({ spans, bytes }: Piece): boolean {
+    if (bytes.length > COMPARED_SIZE) return false;
+    this.space.u8.set(bytes, COMPARED);
+    let at = COMPARED;
+    for (let i = 0; i < spans.length; i += 2) {
+      const length = spans[i + 1]! - spans[i]!;
+      if (this.#same(spans[i]!, at, length) === 0) return false;
+      at += length;
+    }
+    return true;
+  }
+
   /** Calls the region of a slot other than 0. Returns the next rip or 0. */
   call(slot: number, depth: number, rip: number): number {
     return this.#functions[slot]!(depth, rip) >>> 0;
   }
 
-  /** A region that begins there has been used already. */
   isReached(rip: number): boolean {
     return this.#slots.has(rip);
   }
@@ -98,7 +112,7 @@ export class SpaceCode {
       }
     }
     if (most < HOT_SAMPLES) return;
-    const group = this.#translations.hotRegion(this.space, hottest, (entry) => this.#slots.has(entry));
+    const group = this.#translations.hotRegion(this, hottest);
     if (group !== null) this.#place(group);
   }
 
@@ -173,6 +187,21 @@ export class SpaceCode {
     this.#groups.delete(group);
     const loaded = this.#loaded.get(place.module)!;
     if (--loaded.groups === 0) this.#loaded.delete(place.module);
+  }
+
+  /** Groups are in other modules now: uses those. */
+  move(): void {
+    for (const [group, { module }] of [...this.#groups]) {
+      if (module === group.module) continue;
+      this.unload(group);
+      const run = this.load(group);
+      group.pieces.forEach(({ entry }, i) => {
+        const slot = this.#slots.get(entry);
+        if (slot === undefined || this.#owners[slot] !== group) return;
+        this.#functions[slot] = run[i]!;
+        this.#table.set(slot, run[i]!);
+      });
+    }
   }
 
   /** Code on the pages has changed. */

@@ -10,6 +10,7 @@ import type { AddressSpace } from '../lvm/address-space.ts';
 import { TranslatingCpu } from './cpu.ts';
 import { fetch, isFailure } from './region.ts';
 import { type Context, RAX, RDX } from './state.ts';
+import { Translations } from './translations.ts';
 
 interface How {
   /** Before the first run. */
@@ -17,12 +18,17 @@ interface How {
   /** Between two runs. */
   readonly between?: (cpu: TranslatingCpu, space: AddressSpace) => void;
   readonly codeProt?: number;
+  readonly translations?: Translations;
 }
 
 /** One line a run: its instructions, where it stopped, and a hash of all registers. */
-function stops(elf: Buffer, budgets: () => number, { prepare, between, codeProt = 0 }: How = {}): string[] {
+function stops(
+  elf: Buffer,
+  budgets: () => number,
+  { prepare, between, codeProt = 0, translations }: How = {},
+): string[] {
   const { space, context } = loadProgram(elf, codeProt);
-  const cpu = new TranslatingCpu({ readTsc: () => 0n });
+  const cpu = new TranslatingCpu({ readTsc: () => 0n }, translations);
   prepare?.(cpu, space, context);
   const lines: string[] = [];
   for (;;) {
@@ -108,5 +114,13 @@ describe.skipIf(program === null)('stops at the same places', () => {
 
   it('with code that may be written', () => {
     expect(stops(elf, budgets(), { codeProt: 2 })).toEqual(expected);
+  });
+
+  it('with modules that are linked into fewer all the time', () => {
+    for (const codeProt of [0, 2]) {
+      const translations = new Translations(null, 5);
+      expect(stops(elf, budgets(), { translations, codeProt })).toEqual(expected);
+      expect(translations.figures.groups).toBeGreaterThan(30);
+    }
   });
 });

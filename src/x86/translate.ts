@@ -133,7 +133,9 @@ class RegionTranslator {
     const ctx = this.#ctx;
     const code = this.#code;
     ctx.reload();
+    ctx.entry = this.#region.entry;
     ctx.exitBlock = code.block();
+    if (!ctx.careful) ctx.slowBlock = code.block();
     if (this.#structure.reducible) {
       this.#tree(0);
     } else {
@@ -141,6 +143,10 @@ class RegionTranslator {
     }
     code.unreachable();
     code.end();
+    if (!ctx.careful) {
+      ctx.slowPath();
+      code.end();
+    }
     this.#exitPath();
     code.end();
     return ctx.total;

@@ -13,6 +13,7 @@ import {
   bytesOf,
   CodeGroup,
   CodeModule,
+  type CodeSpace,
   type GroupKind,
   KIND_CAREFUL,
   KIND_COLD,
@@ -26,7 +27,7 @@ import { type Block, discover, exitsOf, type Region, singleBlock } from './regio
 import { Translator } from './translate.ts';
 
 /** Instructions of a region when it is first reached: most code runs once or twice, so little is translated ahead. */
-const COLD_LIMIT = 100;
+const COLD_LIMIT = 70;
 /** … and when the guest spends time in it. TurboFan's time grows faster than a function's size. */
 export const HOT_LIMIT = 300;
 /** Regions of a hot group, and instructions after which no more are added. */
@@ -34,6 +35,8 @@ const HOT_REGIONS = 12;
 const HOT_INSTRUCTIONS = 1000;
 /** Groups of a pack. */
 const PACK_GROUPS = 64;
+/** Modules made one by one before all are linked into fewer: V8 cannot have more than 30,000, and dies of it. */
+const MODULES_MAX = 8192;
 /** Groups of one entry, with other bytes or of another kind; the oldest is forgotten. */
 const CANDIDATES = 8;
 
@@ -60,9 +63,15 @@ export class Translations {
   readonly #origin = new Map<CodeModule, StoredPack>();
   /** Made here and not sealed. */
   #unsealed: Unsealed[] = [];
+  /** Modules of one group, made since all that use them were last told to move. */
+  #modules = 0;
+  readonly #modulesMax: number;
+  /** Those who use groups: told when the groups have moved into fewer modules. */
+  readonly users = new Set<() => void>();
 
-  constructor(store: CodeStore | null = null) {
+  constructor(store: CodeStore | null = null, modulesMax = MODULES_MAX) {
     this.#store = store;
+    this.#modulesMax = modulesMax;
   }
 
   /** The functions of an address space that its translated code calls. */
@@ -71,29 +80,32 @@ export class Translations {
     return this.#helpers;
   }
 
-  /** The region that begins at `rip`; null when the instruction there cannot be fetched or decoded. */
-  region(space: AddressSpace, rip: number): CodeGroup | null {
-    const known = this.#find(space, KIND_COLD, rip);
+  /**
+   * The region that begins at `rip`; null when the instruction there cannot be fetched or decoded. A new one ends where
+   * another begins that is in use.
+   */
+  region(code: CodeSpace, rip: number): CodeGroup | null {
+    const known = this.#find(code, KIND_COLD, rip);
     if (known !== null) return known;
-    const region = discover(space, rip, COLD_LIMIT);
-    return region.blocks.length === 0 ? null : this.#makeRegions(space, KIND_COLD, [region]);
+    const region = discover(code.space, rip, COLD_LIMIT, (next) => code.isReached(next));
+    return region.blocks.length === 0 ? null : this.#makeRegions(code.space, KIND_COLD, [region]);
   }
 
-  /** The region at `rip` as the guest spends time in it, with those that it calls as far as `isReached` says. */
-  hotRegion(space: AddressSpace, rip: number, isReached: (entry: number) => boolean): CodeGroup | null {
-    const known = this.#find(space, KIND_HOT, rip);
+  /** The region at `rip` as the guest spends time in it, with those that it calls and that have been reached already. */
+  hotRegion(code: CodeSpace, rip: number): CodeGroup | null {
+    const known = this.#find(code, KIND_HOT, rip);
     if (known !== null) return known;
-    const region = discover(space, rip, HOT_LIMIT);
-    return region.blocks.length === 0 ? null : this.#makeRegions(space, KIND_HOT, batch(space, region, isReached));
+    const region = discover(code.space, rip, HOT_LIMIT);
+    return region.blocks.length === 0 ? null : this.#makeRegions(code.space, KIND_HOT, batch(code, region));
   }
 
   /** Careful code for `blocks`, which are asked for if there is none yet for the first one's address. */
-  careful(space: AddressSpace, entry: number, blocks: () => readonly Block[]): CodeGroup | null {
-    const known = this.#find(space, KIND_CAREFUL, entry);
+  careful(code: CodeSpace, entry: number, blocks: () => readonly Block[]): CodeGroup | null {
+    const known = this.#find(code, KIND_CAREFUL, entry);
     if (known !== null) return known;
     const list = blocks();
     if (list.length === 0) return null;
-    return this.#keep(space, this.#make(space, KIND_CAREFUL, list.map(singleBlock)));
+    return this.#keep(code.space, this.#make(code.space, KIND_CAREFUL, list.map(singleBlock)));
   }
 
   /** Careful code for one instruction; it is not kept. */
@@ -101,20 +113,30 @@ export class Translations {
     return this.#make(space, KIND_CAREFUL, [singleBlock(block)]).group;
   }
 
-  /** Links what is in modules of its own, and gives it to the store. */
+  /** Links groups that are in modules of their own, and gives them to the store. */
   readonly seal = (): void => {
-    // What another process has added meanwhile need not be there twice.
-    const list = this.#unsealed.filter(({ key, isNew }) => !isNew || this.#store?.find(key).length === 0);
+    const list = this.#unsealed;
     this.#unsealed = [];
-    for (let i = 0; i < list.length; i += PACK_GROUPS) {
-      const part = list.slice(i, i + PACK_GROUPS);
+    // What another process has added meanwhile need not be there twice.
+    const isKept = ({ keys, isNew }: Unsealed): boolean =>
+      keys.length > 0 && !(isNew && this.#store !== null && this.#store.find(keys[0]!).length > 0);
+    const kept = list.filter(isKept);
+    const others = list.filter((unsealed) => !kept.includes(unsealed));
+    for (let i = 0; i < kept.length; i += PACK_GROUPS) {
+      const part = kept.slice(i, i + PACK_GROUPS);
       const pack = sealPack(part);
-      this.#store?.add(
-        part.flatMap(({ keys }) => keys),
-        pack,
-      );
+      const keys = part.flatMap((unsealed) => unsealed.keys);
+      this.#store?.add(keys, pack);
     }
+    for (let i = 0; i < others.length; i += PACK_GROUPS) sealPack(others.slice(i, i + PACK_GROUPS));
   };
+
+  /** There are too many modules: everything moves into those that it is sealed in. */
+  #consolidate(): void {
+    this.#modules = 1;
+    this.seal();
+    for (const move of this.users) move();
+  }
 
   // --- finding ---
 
@@ -123,21 +145,21 @@ export class Translations {
   }
 
   /** A group of the kind (a hot one where a cold one is asked for) with the space's code. */
-  #find(space: AddressSpace, kind: GroupKind, entry: number): CodeGroup | null {
-    const known = this.#pick(space, kind, entry);
+  #find(code: CodeSpace, kind: GroupKind, entry: number): CodeGroup | null {
+    const known = this.#pick(code, kind, entry);
     if (known !== null || this.#store === null) return known;
     let more = false;
-    for (const stored of this.#store.find(codeKey(space, kind, entry))) {
+    for (const stored of this.#store.find(codeKey(code.space, kind, entry))) {
       if (this.#opened.has(stored.id)) continue;
       this.#opened.add(stored.id);
       more = this.#open(stored) || more;
     }
-    return more ? this.#pick(space, kind, entry) : null;
+    return more ? this.#pick(code, kind, entry) : null;
   }
 
-  #pick(space: AddressSpace, kind: GroupKind, entry: number): CodeGroup | null {
+  #pick(code: CodeSpace, kind: GroupKind, entry: number): CodeGroup | null {
     for (const group of this.#mapOf(kind).get(entry) ?? []) {
-      if (group.kind < kind || !group.matches(space)) continue;
+      if (group.kind < kind || !group.matches(code)) continue;
       const stored = this.#origin.get(group.module);
       if (stored === undefined) return group;
       if (this.#compiles(group.module, stored)) {
@@ -213,14 +235,15 @@ export class Translations {
   }
 
   #make(space: AddressSpace, kind: GroupKind, regions: readonly Region[]): FreshGroup {
+    if (this.#modules++ >= this.#modulesMax) this.#consolidate();
     const careful = kind === KIND_CAREFUL;
     const direct = new Set(careful ? [] : regions.map(({ entry }) => entry));
     const bodies: FunctionBody[] = [];
     const pieces: Piece[] = [];
     for (const { entry, blocks, ...rest } of regions) {
       bodies.push(this.#translator.translate({ entry, blocks, ...rest }, careful, direct));
-      const spans = blocks.flatMap(({ start, end }) => [start, end]);
-      const starts = careful ? blocks.flatMap(({ insns }) => insns.map(({ rip }) => rip)) : [];
+      const spans = Uint32Array.from(blocks.flatMap(({ start, end }) => [start, end]));
+      const starts = Uint32Array.from(careful ? blocks.flatMap(({ insns }) => insns.map(({ rip }) => rip)) : []);
       pieces.push({ entry, spans, bytes: bytesOf(space, spans), starts });
       for (const { insns } of blocks) this.figures.instructions += insns.length;
     }
@@ -232,12 +255,9 @@ export class Translations {
   #keep(space: AddressSpace, fresh: FreshGroup): CodeGroup {
     const { group } = fresh;
     this.#index(group);
-    // Code that may be written is not worth keeping longer: it will be other code the next time.
-    if (group.pages.some((page) => (space.prot[page]! & PROT_WRITE) !== 0)) return group;
-    const keys = group.pieces.map(({ entry }) => codeKey(space, group.kind, entry));
-    if (group.kind === KIND_CAREFUL) keys.length = 1;
-    const key = keys[0]!;
-    this.#unsealed.push({ ...fresh, keys, key, isNew: group.kind !== KIND_HOT && this.#store?.find(key).length === 0 });
+    const keys = keysOf(space, group);
+    const isNew = group.kind !== KIND_HOT && keys.length > 0 && this.#store?.find(keys[0]!).length === 0;
+    this.#unsealed.push({ ...fresh, keys, isNew });
     if (this.#unsealed.length >= PACK_GROUPS) this.seal();
     else this.#store?.announce(this.seal);
     return group;
@@ -245,14 +265,22 @@ export class Translations {
 }
 
 interface Unsealed extends FreshGroup {
+  /** None: it is not for the store. */
   readonly keys: readonly CodeKey[];
-  readonly key: CodeKey;
   /** The store had nothing for it when it was made. */
   readonly isNew: boolean;
 }
 
+/** The keys that the group is to be found by. */
+function keysOf(space: AddressSpace, { kind, pages, pieces }: CodeGroup): CodeKey[] {
+  // Code that may be written is not worth keeping: it will be other code the next time.
+  if (pages.some((page) => (space.prot[page]! & PROT_WRITE) !== 0)) return [];
+  const entries = kind === KIND_CAREFUL ? pieces.slice(0, 1) : pieces;
+  return entries.map(({ entry }) => codeKey(space, kind, entry));
+}
+
 /** The region and those that it goes to, breadth first. */
-function batch(space: AddressSpace, first: Region, isReached: (entry: number) => boolean): Region[] {
+function batch(code: CodeSpace, first: Region): Region[] {
   const regions: Region[] = [];
   const seen = new Set<number>([first.entry]);
   const queue = [first];
@@ -263,9 +291,9 @@ function batch(space: AddressSpace, first: Region, isReached: (entry: number) =>
     for (const block of region.blocks) instructions += block.insns.length;
     for (const target of exitsOf(region)) {
       if (queue.length >= HOT_REGIONS) break;
-      if (seen.has(target) || !isReached(target)) continue;
+      if (seen.has(target) || !code.isReached(target)) continue;
       seen.add(target);
-      const next = discover(space, target, HOT_LIMIT);
+      const next = discover(code.space, target, HOT_LIMIT);
       if (next.blocks.length > 0) queue.push(next);
     }
   }
