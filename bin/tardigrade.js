@@ -6,10 +6,12 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { keepCompiled } from './compile-cache.js';
 
 const MAJOR_MIN = 24;
 
 if (Number(process.versions.node.split('.')[0]) >= MAJOR_MIN) {
+  keepCompiled();
   const { main } = await import('../src/cli/main.ts');
   await main(process.argv.slice(2));
 } else {

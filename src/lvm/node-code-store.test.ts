@@ -17,8 +17,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type NodeCodeStore, openCodeStore, translatorVersion } from './node-code-store.ts';
+import { type NodeCodeStore, openCodeStore } from './node-code-store.ts';
 import { encodeHead, hashPack } from './pack-file.ts';
+import { translatorVersion } from './translator-version.ts';
 
 const VERSION = createHash('sha256').update('this translator').digest();
 const OTHER = createHash('sha256').update('another one').digest();
@@ -118,6 +119,32 @@ describe('what is kept', () => {
     await expect.poll(() => early.find(KEY).length).toBe(3);
   });
 
+  it('that others have written meanwhile is not written again', async () => {
+    const folder = newFolder();
+    const late = openIn(folder);
+    late.add(MANY, pack('late'));
+    await write(folder, 'early', MANY.slice(0, 8000));
+    await late.flush();
+    expect(files(folder)).toHaveLength(1);
+    late.add([...MANY.slice(5000), ...MANY.map(({ entry }) => ({ entry, fingerprint: 1 }))], pack('other'));
+    await late.flush();
+    expect(files(folder)).toHaveLength(2);
+  });
+
+  it('in very many small files is put into one', async () => {
+    const folder = newFolder();
+    const keys = Array.from({ length: 20 }, (_, i) => ({ entry: i, fingerprint: i }));
+    for (const key of keys.slice(0, 17)) await write(folder, `${key.entry}`, [key]);
+    expect(files(folder)).toHaveLength(17);
+    await write(folder, '17', [keys[17]!]);
+    expect(files(folder)).toHaveLength(1);
+    await write(folder, '18', [keys[18]!]);
+    expect(files(folder)).toHaveLength(2);
+    expect(keys.slice(0, 19).map((key) => found(folder, key))).toEqual(
+      keys.slice(0, 19).map(({ entry }) => [`${entry}`]),
+    );
+  });
+
   it('that has been replaced or deleted is missed, not failed on', async () => {
     const folder = newFolder();
     await write(folder, 'code');
@@ -133,7 +160,7 @@ describe('what is kept', () => {
     const aged = async (text: string, version: Buffer<ArrayBuffer>, ageS: number): Promise<string> => {
       const before = new Set(files(folder));
       const store = openIn(folder, version);
-      store.add([KEY], pack(text, 100_000));
+      store.add([{ ...KEY, fingerprint: ageS }], pack(text, 100_000));
       await store.flush();
       const path = files(folder).find((name) => !before.has(name))!;
       const time = Date.now() / 1000 - ageS;
@@ -146,7 +173,7 @@ describe('what is kept', () => {
     const foreign = await aged('foreign', OTHER, 1);
     const left = async (folderMax: number): Promise<string[]> => {
       const store = openIn(folder, VERSION, folderMax);
-      store.add([KEY], pack('x'));
+      store.add([{ ...KEY, fingerprint: folderMax }], pack('x'));
       await store.flush();
       return [old, young, foreign].filter((path) => files(folder).includes(path));
     };
@@ -252,7 +279,8 @@ describe('where there is no folder', () => {
     rmSync(folder, { recursive: true });
     store.add([KEY], pack('code'));
     await store.flush();
-    expect(store.figures).toMatchObject({ written: 0, failed: 1 });
+    expect(store.figures.written).toBe(0);
+    expect(store.figures.failed).toBeGreaterThan(0);
     expect(store.find(KEY)).toEqual([]);
   });
 

@@ -1,5 +1,5 @@
 /**
- * A file of packs of translated code (node-code-store.ts): an index, which is read when the file is found, and the packs,
+ * A file of packs of translated code (pack-folder.ts): an index, which is read when the file is found, and the packs,
  * read when they are wanted. Every part is checked before it is used; the file says for which translator it is.
  *
  * Layout, integers u32, little-endian:
@@ -154,6 +154,23 @@ export class PackFile {
 
   reject(pack: number): void {
     this.#rejected.add(pack);
+  }
+
+  /** All that is whole, with its keys. Throws when the file cannot be read. */
+  packs(): Pack[] {
+    const keys: CodeKey[][] = Array.from({ length: this.#packCount }, () => []);
+    const count = this.#entries.length;
+    this.#entries.forEach((entry, i) => {
+      const at = this.#keysAt + 4 * (count + i);
+      const fingerprint = this.#index.readUInt32LE(at);
+      keys[this.#index.readUInt32LE(at + 4 * count)]!.push({ entry, fingerprint });
+    });
+    const found: Pack[] = [];
+    for (let i = 0; i < keys.length; i++) {
+      const bytes = this.#rejected.has(i) ? null : this.read(i);
+      if (bytes !== null) found.push({ keys: keys[i]!, bytes });
+    }
+    return found;
   }
 }
 
