@@ -13,17 +13,16 @@ export type Server = (tcp: Tcp, guest: FakeGuest) => void;
 
 /** Sends back what comes; ends when the client does. */
 export const echo: Server = (tcp) => {
-  for (;;) {
-    const count = Math.min(tcp.readable, tcp.writable);
-    if (count === 0) break;
-    tcp.send(tcp.recv(count));
+  while (tcp.readable > 0 && tcp.writable > 0) {
+    const bytes = tcp.front();
+    tcp.take(tcp.send(bytes), false);
   }
   if (tcp.endOfStream) tcp.close();
 };
 
 /** Takes what comes; ends when the client does. */
 export const sink: Server = (tcp) => {
-  while (tcp.recv(1 << 20).length > 0);
+  while (tcp.readable > 0) tcp.take(tcp.front().length, false);
   if (tcp.endOfStream) tcp.close();
 };
 
