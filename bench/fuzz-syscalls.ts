@@ -15,18 +15,23 @@ const { values } = parseArgs({
     epoch: { type: 'string', default: '50' },
     /** Prints how often each call was made and how often it succeeded. */
     counts: { type: 'boolean', default: false },
+    /** Prints every call before it is made. */
+    trace: { type: 'boolean', default: false },
   },
 });
 
 /** A run of the fuzzer: machines, files and processes pile up, so a long one is cut into many. */
 const RUN = 20_000;
+const trace = values.trace ? { trace: (call: string) => console.error(call) } : {};
 let seed = values.seed === undefined ? seedFrom() : Number(values.seed);
 const counts = new Map<string, [number, number]>();
 for (let left = Number(values.cases); left > 0; left -= RUN, seed++) {
   const began = performance.now();
-  const report = fuzzSyscalls({ seed, cases: Math.min(left, RUN), epoch: Number(values.epoch) });
+  const report = fuzzSyscalls({ seed, cases: Math.min(left, RUN), epoch: Number(values.epoch), ...trace });
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
-  console.log(`seed ${seed}: ${report.calls} calls, ${report.machines} machines, ${report.failovers} failovers, ${seconds} s`);
+  console.log(
+    `seed ${seed}: ${report.calls} calls, ${report.machines} machines, ${report.failovers} failovers, ${seconds} s`,
+  );
   for (const line of report.slow) console.log(`  slow: ${line}`);
   for (const [name, [made, succeeded]] of report.counts) {
     const [before, beforeSucceeded] = counts.get(name) ?? [0, 0];

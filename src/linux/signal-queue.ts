@@ -66,6 +66,11 @@ export class SignalQueue {
     return best;
   }
 
+  /** Whether the timer's signal is pending. */
+  hasTimer(timer: number): boolean {
+    return this.#signals.some((info) => info.timer === timer);
+  }
+
   /**
    * A timer went off `times` times more while its signal is pending: that says so, instead of another (timer_getoverrun(2)).
    * How often in all; 0: none is pending.

@@ -7,7 +7,7 @@
 
 import type { Part, Plain } from '../checkpoint/ledger.ts';
 import { Context } from '../x86/state.ts';
-import { SS_DISABLE } from './abi/signal.ts';
+import { SS_DISABLE, UNBLOCKABLE } from './abi/signal.ts';
 import type { Process } from './process.ts';
 import type { Scheduler } from './scheduler.ts';
 import { type SavedSignals, SignalQueue } from './signal-queue.ts';
@@ -174,7 +174,7 @@ export class Thread implements Part, Waiter {
   /** For ppoll(2) and the like: see syscalls/signal-mask.ts. */
   setTemporaryMask(mask: bigint): void {
     this.savedMask ??= this.mask;
-    this.mask = mask;
+    this.mask = mask & ~UNBLOCKABLE;
   }
 
   restoreMask(): void {

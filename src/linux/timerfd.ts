@@ -60,9 +60,12 @@ export class TimerFile extends OpenFile {
     return this.#realtime ? this.#host.realtimeUs() : this.#host.monotonicUs();
   }
 
-  /** Monotonic µs at which it next fires, or null. */
+  /**
+   * Monotonic µs at which it next has something to tell, or null. Once it has fired nothing more is told before it is
+   * read: reading counts how often it has, as in Linux.
+   */
   get expiresAtUs(): number | null {
-    if (this.#nextUs === null) return null;
+    if (this.#nextUs === null || this.#ticks > 0) return null;
     return this.#realtime ? this.#nextUs - this.#host.realtimeUs() + this.#host.monotonicUs() : this.#nextUs;
   }
 
@@ -109,6 +112,7 @@ export class TimerFile extends OpenFile {
     new DataView(bytes.buffer).setBigUint64(0, BigInt(this.#ticks), true);
     this.#ticks = 0;
     this.#host.ledger.touch(this);
+    this.#host.armTimer(this);
     return bytes;
   }
 

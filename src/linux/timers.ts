@@ -4,7 +4,7 @@
  */
 
 import type { Plain } from '../checkpoint/ledger.ts';
-import { SI_KERNEL, SI_TIMER, SIGALRM, SIGPROF, SIGVTALRM } from './abi/signal.ts';
+import { SI_KERNEL, SI_TIMER, SIG_IGN, SIGALRM, SIGPROF, SIGVTALRM, signalBit } from './abi/signal.ts';
 import type { Kernel } from './kernel.ts';
 import type { Process } from './process.ts';
 import { sendToProcess, sendToThread } from './signals.ts';
@@ -159,19 +159,25 @@ export class ProcessTimers {
 
   /**
    * When `tick` has work at the earliest, monotonic µs. Timers on CPU time cannot tell: they are looked at whenever the
-   * kernel looks, which is often while the process runs.
+   * kernel looks, which is often while the process runs. One whose signal is pending, or ignored, has none: it only counts,
+   * and catches up when it is looked at.
    */
   get nextUs(): number | null {
     const nowUs = this.#kernel.monotonicUs();
+    const { pending, actions, members } = this.#process;
     let first: number | null = null;
     const consider = (leftUs: number): void => {
       if (first === null || nowUs + leftUs < first) first = nowUs + leftUs;
     };
+    const isHeard = (signo: number): boolean => actions[signo]!.handler !== SIG_IGN;
     const real = this.#interval[ITIMER_REAL]!;
-    if (real.nextUs !== null) consider(real.nextUs - nowUs);
-    for (const timer of this.#posix.values()) {
-      const cpuTime = timer.clock === CLOCK_PROCESS_CPUTIME_ID || timer.clock === CLOCK_THREAD_CPUTIME_ID;
-      if (timer.nextUs !== null && !cpuTime) consider(timer.nextUs - this.#clockNow(timer));
+    if (real.nextUs !== null && isHeard(SIGALRM) && (pending.set & signalBit(SIGALRM)) === 0n)
+      consider(real.nextUs - nowUs);
+    for (const [id, timer] of this.#posix) {
+      const { nextUs, clock, signo, tid } = timer;
+      if (nextUs === null || clock === CLOCK_PROCESS_CPUTIME_ID || clock === CLOCK_THREAD_CPUTIME_ID) continue;
+      const queue = tid === 0 ? pending : members.get(tid)?.pending;
+      if (signo !== 0 && isHeard(signo) && queue?.hasTimer(id) === false) consider(nextUs - this.#clockNow(timer));
     }
     return first;
   }

@@ -205,6 +205,19 @@ static void temporary_masks(void) {
   say_mask("after epoll_pwait");
   close(epoll);
   mask_signals(SIG_UNBLOCK, SIGUSR1);
+  // No mask keeps SIGKILL and SIGSTOP away.
+  pid_t pid = fork();
+  sigset_t all;
+  sigfillset(&all);
+  if (pid == 0) _exit(syscall(SYS_ppoll, 0, 0, 0, &all, 8));
+  wait_for_state(pid, pid, "S");
+  kill(pid, SIGSTOP);
+  int status;
+  waitpid(pid, &status, WUNTRACED);
+  report_status("ppoll with all signals blocked", status);
+  kill(pid, SIGKILL);
+  waitpid(pid, &status, 0);
+  report_status("then", status);
 }
 
 // --- ignored signals and default actions do not interrupt

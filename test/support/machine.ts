@@ -19,6 +19,8 @@ import { Random } from './random.ts';
 /** 2026-01-01. */
 const EPOCH_US = 1_767_225_600_000_000;
 const NOTHING = new Uint8Array(0);
+/** A deadline as far away as this, eleven days, is waited for by nobody. */
+const NEVER_US = 1e12;
 /** Instructions of a microsecond. */
 const MIPS = 1000;
 
@@ -119,8 +121,9 @@ export class Machine implements Lvm {
     const result = this.kernel.run(budget, exact);
     if (result.kind === 'exit') return false;
     if (result.kind === 'budget') return true;
-    if (result.deadlineUs === null) return this.inputs.length > 0;
-    this.#jumpedUs += Math.max(0, result.deadlineUs - this.clock().monotonicUs);
+    const us = result.deadlineUs === null ? NEVER_US : result.deadlineUs - this.clock().monotonicUs;
+    if (us >= NEVER_US) return this.inputs.length > 0;
+    this.#jumpedUs += Math.max(0, us);
     return true;
   }
 

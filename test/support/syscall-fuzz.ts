@@ -17,7 +17,20 @@ import type { SavedKernel } from '../../src/linux/kernel.ts';
 import { SYSCALLS } from '../../src/linux/syscalls/table.ts';
 import type { AddressSpace } from '../../src/lvm/address-space.ts';
 import type { CpuExit, VirtualCpu } from '../../src/lvm/cpu.ts';
-import { type Context, R8, R9, R10, RAX, RDI, RDX, RSI, RSP, VECTOR_DE, VECTOR_PF, VECTOR_UD } from '../../src/x86/state.ts';
+import {
+  type Context,
+  R8,
+  R9,
+  R10,
+  RAX,
+  RDI,
+  RDX,
+  RSI,
+  RSP,
+  VECTOR_DE,
+  VECTOR_PF,
+  VECTOR_UD,
+} from '../../src/x86/state.ts';
 import { Machine, Replicated } from './machine.ts';
 import { Random } from './random.ts';
 
@@ -214,15 +227,39 @@ const SIGNATURES: Readonly<Record<string, string>> = {
   membarrier: '0|1|4|8 0',
 };
 
-const PATHS = ['/', '.', '/tmp', '/tmp/a', '/tmp/b', '/tmp/d/e', '/program', '/data', '/link', '/script', '/dev/null', '/dev/zero'].concat(
-  ['/dev/shm/s', '/proc/self/maps', '/proc/self/fd/1', '/proc/self/status', '/proc/1/task', '/sys', 'a', '../b', '', 'x'.repeat(300)],
-);
+const PATHS = [
+  '/',
+  '.',
+  '/tmp',
+  '/tmp/a',
+  '/tmp/b',
+  '/tmp/d/e',
+  '/program',
+  '/data',
+  '/link',
+  '/script',
+  '/dev/null',
+  '/dev/zero',
+].concat([
+  '/dev/shm/s',
+  '/proc/self/maps',
+  '/proc/self/fd/1',
+  '/proc/self/status',
+  '/proc/1/task',
+  '/sys',
+  'a',
+  '../b',
+  '',
+  'x'.repeat(300),
+]);
 
 export interface FuzzOptions {
   readonly seed: number;
   readonly cases: number;
   /** Calls between two checkpoints; about one in four is followed by a failover. */
   readonly epoch?: number;
+  /** Told of every call before it is made: finds the one that never returns. */
+  readonly trace?: (call: string) => void;
 }
 
 export interface FuzzReport {
@@ -318,7 +355,13 @@ class Fuzz implements VirtualCpu {
     try {
       while (this.#calls < cases) {
         machines++;
-        this.#machine = new Machine({ program: '/program', rootfs: this.#folder, cpu: this, seed, memoryLimit: 1 << 28 });
+        this.#machine = new Machine({
+          program: '/program',
+          rootfs: this.#folder,
+          cpu: this,
+          seed,
+          memoryLimit: 1 << 28,
+        });
         const replicated = new Replicated(this.#machine);
         for (let next = this.#calls + epoch; this.#calls < cases; ) {
           if (!this.#goOn()) break;
@@ -388,7 +431,12 @@ class Fuzz implements VirtualCpu {
     if (this.#random.below(40) === 0) return { kind: 'budget' };
     if (this.#random.below(400) === 0) {
       const vector = this.#random.pick([VECTOR_DE, VECTOR_UD, VECTOR_PF]);
-      return { kind: 'fault', vector, address: this.#random.pick([0n, BigInt(ARENA), 1n << 63n]), error: this.#random.below(32) };
+      return {
+        kind: 'fault',
+        vector,
+        address: this.#random.pick([0n, BigInt(ARENA), 1n << 63n]),
+        error: this.#random.below(32),
+      };
     }
     const step = this.#setup.get(space) ?? 0;
     this.#setup.set(space, step + 1);
@@ -402,6 +450,7 @@ class Fuzz implements VirtualCpu {
     this.#calls++;
     const text = `${name}(${args.map((arg) => `0x${arg.toString(16)}`).join(', ')})`;
     this.#log.push(text);
+    this.#options.trace?.(text);
     if (this.#log.length > 1000) this.#log.splice(0, 500);
     this.#inCall.set(context, text);
     const count = this.#counts.get(name) ?? [0, 0];
@@ -457,7 +506,12 @@ class Fuzz implements VirtualCpu {
 
   /** Gives a signal a handler, so that it does not end the guest: none is ever executed, but its frame is made. */
   #catch(space: AddressSpace, signo: number): [number, string, bigint[]] {
-    const action = BigUint64Array.of(0x40_0300n, BigInt(0x0400_0000 | this.#random.pick([0, 4, 0x1000_0000, 0x4000_0004])), 0x40_0400n, 0n);
+    const action = BigUint64Array.of(
+      0x40_0300n,
+      BigInt(0x0400_0000 | this.#random.pick([0, 4, 0x1000_0000, 0x4000_0004])),
+      0x40_0400n,
+      0n,
+    );
     space.write(ARENA, new Uint8Array(action.buffer));
     return [numbers.SYS_rt_sigaction, 'rt_sigaction', [BigInt(signo), BigInt(ARENA), 0n, 8n]];
   }
@@ -479,7 +533,10 @@ class Fuzz implements VirtualCpu {
   }
 
   #argument(kind: string, space: AddressSpace, index: number): bigint {
-    const { pick, below } = { pick: <T>(list: readonly T[]) => this.#random.pick(list), below: (n: number) => this.#random.below(n) };
+    const { pick, below } = {
+      pick: <T>(list: readonly T[]) => this.#random.pick(list),
+      below: (n: number) => this.#random.below(n),
+    };
     // Each argument has its own 4 KiB of the arena.
     const place = ARENA + index * 0x1000 + below(64) * 8;
     const put = (bytes: Uint8Array): bigint => {
@@ -498,7 +555,24 @@ class Fuzz implements VirtualCpu {
         if (below(4) > 0) return BigInt(below(300));
         return pick([0n, 1n, 4095n, 4096n, 65536n, 1n << 20n, 1n << 31n, 1n << 32n, 1n << 47n, -1n]);
       case 'l':
-        return pick([0n, 1n, 8n, 16n, 100n, 128n, 4095n, 4096n, 4097n, 8192n, 65536n, 1n << 20n, 1n << 31n, 1n << 32n, 1n << 47n, -1n]);
+        return pick([
+          0n,
+          1n,
+          8n,
+          16n,
+          100n,
+          128n,
+          4095n,
+          4096n,
+          4097n,
+          8192n,
+          65536n,
+          1n << 20n,
+          1n << 31n,
+          1n << 32n,
+          1n << 47n,
+          -1n,
+        ]);
       case 'o':
         return pick([0n, 1n, 10n, 4096n, 8192n, 65535n, 1n << 20n, 1n << 31n, 1n << 40n, 1n << 62n, -1n, -4096n]);
       case 'n':
@@ -526,18 +600,38 @@ class Fuzz implements VirtualCpu {
       case 'b':
         return below(2) === 0 ? this.#pointer() : put(this.#structure());
       case 'a':
-        return pick([0n, BigInt(ARENA), BigInt(READ_ONLY), BigInt(NO_ACCESS), BigInt(SHARED), 0x3000_0000n, 0x3000_1000n, 0x10n, 1n << 47n, -4096n]);
+        return pick([
+          0n,
+          BigInt(ARENA),
+          BigInt(READ_ONLY),
+          BigInt(NO_ACCESS),
+          BigInt(SHARED),
+          0x3000_0000n,
+          0x3000_1000n,
+          0x10n,
+          1n << 47n,
+          -4096n,
+        ]);
       case 'x':
-        return below(2) === 0 ? BigInt(pick([0, 1, 2, 0x22, 0x12, 0x21, 0x11, 0x80000, 0x800, 0x240, 0x4111, 0x1200011, 0x3d0f00])) : BigInt(below(1 << 30));
+        return below(2) === 0
+          ? BigInt(pick([0, 1, 2, 0x22, 0x12, 0x21, 0x11, 0x80000, 0x800, 0x240, 0x4111, 0x1200011, 0x3d0f00]))
+          : BigInt(below(1 << 30));
       case 'k':
         return BigInt(pick([0, 1, 2, 3, 4, 5, 7, 11, 12, -6, -2, 99]));
       default:
-        return this.#argument(pick(['f', 'p', 's', 'o', 'n', 'g', 'i', 't', 'm', 'v', 'w', 'b', 'a', 'x']), space, index);
+        return this.#argument(
+          pick(['f', 'p', 's', 'o', 'n', 'g', 'i', 't', 'm', 'v', 'w', 'b', 'a', 'x']),
+          space,
+          index,
+        );
     }
   }
 
   #pointer(): bigint {
-    const { pick, below } = { pick: <T>(list: readonly T[]) => this.#random.pick(list), below: (n: number) => this.#random.below(n) };
+    const { pick, below } = {
+      pick: <T>(list: readonly T[]) => this.#random.pick(list),
+      below: (n: number) => this.#random.below(n),
+    };
     return pick([
       BigInt(ARENA + below(ARENA_SIZE)),
       BigInt(ARENA + below(ARENA_SIZE)),
@@ -560,7 +654,9 @@ class Fuzz implements VirtualCpu {
   }
 
   #words(values: readonly bigint[], count: number): Uint8Array {
-    return new Uint8Array(BigUint64Array.from({ length: count }, () => BigInt.asUintN(64, this.#random.pick(values))).buffer);
+    return new Uint8Array(
+      BigUint64Array.from({ length: count }, () => BigInt.asUintN(64, this.#random.pick(values))).buffer,
+    );
   }
 
   /** Bytes that may be a structure: pointers, small numbers, text. */
@@ -601,7 +697,20 @@ function kindOfThread({ kernel }: Machine): number {
 }
 
 function isRare(name: string): boolean {
-  return ['exit', 'exit_group', 'clone', 'clone3', 'fork', 'vfork', 'execve', 'execveat', 'pause', 'rt_sigsuspend', 'kill', 'tkill'].concat(
-    ['tgkill', 'rt_sigreturn', 'rt_sigqueueinfo', 'rt_tgsigqueueinfo', 'wait4', 'waitid', 'chroot'],
-  ).includes(name);
+  return [
+    'exit',
+    'exit_group',
+    'clone',
+    'clone3',
+    'fork',
+    'vfork',
+    'execve',
+    'execveat',
+    'pause',
+    'rt_sigsuspend',
+    'kill',
+    'tkill',
+  ]
+    .concat(['tgkill', 'rt_sigreturn', 'rt_sigqueueinfo', 'rt_tgsigqueueinfo', 'wait4', 'waitid', 'chroot'])
+    .includes(name);
 }

@@ -179,6 +179,9 @@ export function readView(call: Syscall, address: number, length: number): DataVi
   return bytes === null ? null : new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
+/** Longer times are cut, as Linux does at 292 years (KTIME_MAX): 142 years, so that sums of two are exact. */
+export const TIME_MAX_US = 2 ** 52;
+
 /** A timespec at `address` as µs, rounded up; null: no pointer; -errno. */
 export function timespecUs(call: Syscall, address: number): number | null {
   if (address === 0) return null;
@@ -187,5 +190,5 @@ export function timespecUs(call: Syscall, address: number): number | null {
   const seconds = Number(view.getBigInt64(0, true));
   const nanoseconds = Number(view.getBigInt64(8, true));
   if (seconds < 0 || nanoseconds < 0 || nanoseconds > 999_999_999) return -EINVAL;
-  return seconds * 1e6 + Math.ceil(nanoseconds / 1000);
+  return Math.min(TIME_MAX_US, seconds * 1e6 + Math.ceil(nanoseconds / 1000));
 }

@@ -7,7 +7,16 @@ import { POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDNORM, POLLW
 import { BLOCKED, type Syscall, type SyscallResult } from '../syscall.ts';
 import type { WaitQueue } from '../wait-queue.ts';
 import { setTimespec, setTimeval, writeStruct } from './core.ts';
-import { fileIn, hostOf, installNew, processOf, readView, timespecUs, writableBytes } from './fs-kernel.ts';
+import {
+  fileIn,
+  hostOf,
+  installNew,
+  processOf,
+  readView,
+  TIME_MAX_US,
+  timespecUs,
+  writableBytes,
+} from './fs-kernel.ts';
 import { beginMask, endMask } from './signal-mask.ts';
 
 const MAX_FDS = 1 << 16;
@@ -149,7 +158,7 @@ export function sysSelect(call: Syscall): SyscallResult {
     if (view === null) return -EFAULT;
     const [seconds, us] = [Number(view.getBigInt64(0, true)), Number(view.getBigInt64(8, true))];
     if (seconds < 0 || us < 0) return -EINVAL;
-    timeoutUs = seconds * 1e6 + us;
+    timeoutUs = Math.min(TIME_MAX_US, seconds * 1e6 + us);
   }
   return tellLeft(call, select(call, timeoutUs), address, setTimeval);
 }

@@ -9,7 +9,7 @@ import { Thread } from '../thread.ts';
 import { CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID, type PosixTimer } from '../timers.ts';
 import { kernelOf, selfOf, setTimespec, setTimeval, threadOf, writeInt, writeStruct } from './core.ts';
 import { full, partial, type SyscallEntry } from './entry.ts';
-import { readView, timespecUs } from './fs-kernel.ts';
+import { readView, TIME_MAX_US, timespecUs } from './fs-kernel.ts';
 
 const TIMER_ABSTIME = 1;
 /** Real time, also coarse, alarm and TAI; monotonic, also raw, coarse and with suspend. */
@@ -121,7 +121,7 @@ function readItimer(call: Syscall, address: number): [intervalUs: number, valueU
   if (view === null) return -EFAULT;
   const times = [0, 16].map((at) => {
     const [seconds, us] = [Number(view.getBigInt64(at, true)), Number(view.getBigInt64(at + 8, true))];
-    return seconds < 0 || us < 0 || us > 999_999 ? -EINVAL : seconds * 1e6 + us;
+    return seconds < 0 || us < 0 || us > 999_999 ? -EINVAL : Math.min(TIME_MAX_US, seconds * 1e6 + us);
   }) as [number, number];
   return times[0] < 0 || times[1] < 0 ? -EINVAL : times;
 }
