@@ -51,6 +51,11 @@ class Item implements Waiter {
     this.owner.itemReady(this);
   }
 
+  /** Its description was closed (epoll(7), question 6). */
+  gone(): void {
+    this.owner.remove(this);
+  }
+
   /** What is to be reported now; errors and hang-ups always are. */
   pending(): number {
     return this.disabled ? 0 : this.file.poll() & (this.events | POLLERR | POLLHUP);
@@ -127,27 +132,13 @@ export class EpollFile extends OpenFile {
     item.file.queue.add(item);
   }
 
-  #remove(item: Item): void {
+  remove(item: Item): void {
     item.file.queue.remove(item);
     this.#ready.delete(item);
     const list = this.#items.get(item.fd)!.filter((other) => other !== item);
     if (list.length === 0) this.#items.delete(item.fd);
     else this.#items.set(item.fd, list);
     this.#host.ledger.touch(this);
-  }
-
-  /** Items whose description was closed are no more (epoll(7), question 6). */
-  #alive(item: Item): boolean {
-    return this.#host.file(item.file.id) === item.file;
-  }
-
-  #purge(fd: number): void {
-    for (const item of this.#items.get(fd) ?? []) if (!this.#alive(item)) this.#remove(item);
-  }
-
-  /** The kernel tells of a description that was closed. */
-  forget(file: OpenFile): void {
-    for (const list of [...this.#items.values()]) for (const item of list) if (item.file === file) this.#remove(item);
   }
 
   itemReady(item: Item): void {
@@ -164,7 +155,6 @@ export class EpollFile extends OpenFile {
     if (file === this) return -EINVAL;
     // Regular files and directories are always ready: they cannot be watched.
     if (file instanceof RegularFile || file instanceof DirectoryFile || file instanceof DeviceFile) return -EPERM;
-    this.#purge(fd);
     const item = this.#items.get(fd)?.find((other) => other.file === file);
     switch (op) {
       case EPOLL_CTL_ADD: {
@@ -180,7 +170,7 @@ export class EpollFile extends OpenFile {
       }
       case EPOLL_CTL_DEL:
         if (item === undefined) return -ENOENT;
-        this.#remove(item);
+        this.remove(item);
         return 0;
       case EPOLL_CTL_MOD:
         if ((events & EPOLLEXCLUSIVE) !== 0) return -EINVAL;
@@ -221,10 +211,6 @@ export class EpollFile extends OpenFile {
     const level: Item[] = [];
     for (const item of [...this.#ready]) {
       if (events.length === max) break;
-      if (!this.#alive(item)) {
-        this.#remove(item);
-        continue;
-      }
       // Polled before it is taken off: a timer that is polled ticks, and notifies.
       const pending = item.pending();
       this.#ready.delete(item);
@@ -240,7 +226,7 @@ export class EpollFile extends OpenFile {
   }
 
   override poll(): number {
-    for (const item of this.#ready) if (this.#alive(item) && item.pending() !== 0) return POLLIN | POLLRDNORM;
+    for (const item of this.#ready) if (item.pending() !== 0) return POLLIN | POLLRDNORM;
     return 0;
   }
 

@@ -421,7 +421,7 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
     if (--file.references > 0) return;
     this.files.delete(file.id);
     this.ledger.remove(file);
-    file.close();
+    file.dispose();
   }
 
   console(stream: 1 | 2, bytes: Uint8Array): void {

@@ -99,8 +99,14 @@ export abstract class OpenFile implements Part {
     return -ENOTTY;
   }
 
-  /** The last reference is gone. */
+  /** What a class has to do when the last reference is gone. */
   close(): void {}
+
+  /** The last reference is gone: for the kernel. */
+  dispose(): void {
+    this.close();
+    this.queue.end();
+  }
 }
 
 /** Guest memory as a handler needs it: null and false mean -EFAULT. See AddressSpace. */

@@ -79,7 +79,7 @@ class Host implements UnixHost {
   release(file: OpenFile): void {
     if (--file.references > 0) return;
     this.files.delete(file.id);
-    file.close();
+    file.dispose();
     this.ledger.remove(file);
   }
 

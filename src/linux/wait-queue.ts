@@ -9,6 +9,8 @@
 export interface Waiter {
   /** The object of `queue` may have become ready. Called synchronously; must only mark, never run guest code. */
   notify(queue: WaitQueue): void;
+  /** The object is no more: for waiters that would otherwise stay. */
+  gone?(queue: WaitQueue): void;
 }
 
 export class WaitQueue {
@@ -31,6 +33,11 @@ export class WaitQueue {
   wake(): void {
     if (this.#waiters.size === 0) return;
     for (const waiter of [...this.#waiters]) waiter.notify(this);
+  }
+
+  /** The object is no more. */
+  end(): void {
+    for (const waiter of [...this.#waiters]) waiter.gone?.(this);
   }
 
   /** Notifies the first `count` waiters and returns how many there were. */

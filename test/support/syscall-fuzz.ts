@@ -10,10 +10,12 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { stateHash } from '../../src/checkpoint/hash.ts';
 import { decodePart } from '../../src/checkpoint/ledger.ts';
 import * as numbers from '../../src/linux/abi/syscall-numbers.ts';
 import type { SavedKernel } from '../../src/linux/kernel.ts';
+import { tinyElf } from '../../src/linux/loader/test-elf.ts';
 import { SYSCALLS } from '../../src/linux/syscalls/table.ts';
 import type { AddressSpace } from '../../src/lvm/address-space.ts';
 import type { CpuExit, VirtualCpu } from '../../src/lvm/cpu.ts';
@@ -53,7 +55,7 @@ const ERRNO_MAX = 133;
 /**
  * The kinds of the arguments, by call, so that many calls get further than their first check. f: descriptor, p: path,
  * b: buffer, s: its size, o: offset, n: small number, g: signal, i: process or thread, t: struct of times, m: signal mask,
- * v: array of buffers, a: address of memory to map, l: its length, x: flags, w: pointer to a small number, k: clock;
+ * v: array of buffers, u: socket address, a: address of memory to map, l: its length, x: flags, w: pointer to a small number, k: clock;
  * 1|2: one of these numbers. What has no row gets arguments of any kind.
  */
 const SIGNATURES: Readonly<Record<string, string>> = {
@@ -136,12 +138,12 @@ const SIGNATURES: Readonly<Record<string, string>> = {
   inotify_rm_watch: 'f 1',
   socket: '1|2|10 1|2|0x801|0x80002|5 0|6|17',
   socketpair: '1 1|2|5|0x801 0 b',
-  bind: 'f b 2|16|28|110',
-  connect: 'f b 2|16|28|110',
+  bind: 'f u 2|8|16|28|110',
+  connect: 'f u 2|8|16|28|110',
   listen: 'f 0|1|128',
   accept: 'f b w',
   accept4: 'f b w 0|0x800|0x80000',
-  sendto: 'f b s 0|0x40|0x4000|0x8000 b|0 0|16|110',
+  sendto: 'f b s 0|0x40|0x4000|0x8000 u|0 0|16|110',
   recvfrom: 'f b s 0|2|0x40|0x100|0x20 b|0 w|0',
   sendmsg: 'f b 0|0x40|0x4000',
   recvmsg: 'f b 0|2|0x40',
@@ -291,27 +293,7 @@ export function fuzzSyscalls(options: FuzzOptions): FuzzReport {
 
 /** A root folder with a program (of which no instruction is ever executed), data, a link and a script. */
 function makeImage(folder: string): void {
-  const elf = new DataView(new ArrayBuffer(0x1000));
-  [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1].forEach((byte, i) => {
-    elf.setUint8(i, byte);
-  });
-  // ET_EXEC for x86-64, entry, one program header of 56 bytes behind the header of 64.
-  elf.setUint16(16, 2, true);
-  elf.setUint16(18, 62, true);
-  elf.setUint32(20, 1, true);
-  elf.setBigUint64(24, 0x40_0100n, true);
-  elf.setBigUint64(32, 64n, true);
-  elf.setUint16(52, 64, true);
-  elf.setUint16(54, 56, true);
-  elf.setUint16(56, 1, true);
-  // PT_LOAD, readable and executable, the whole file.
-  elf.setUint32(64, 1, true);
-  elf.setUint32(68, 5, true);
-  elf.setBigUint64(80, 0x40_0000n, true);
-  elf.setBigUint64(88, 0x40_0000n, true);
-  elf.setBigUint64(96, 0x1000n, true);
-  elf.setBigUint64(104, 0x1000n, true);
-  writeFileSync(join(folder, 'program'), new Uint8Array(elf.buffer), { mode: 0o755 });
+  writeFileSync(join(folder, 'program'), tinyElf(), { mode: 0o755 });
   writeFileSync(join(folder, 'data'), 'some data\n'.repeat(2000));
   writeFileSync(join(folder, 'script'), '#!/program with argument\n', { mode: 0o755 });
   symlinkSync('data', join(folder, 'link'));
@@ -374,7 +356,7 @@ class Fuzz implements VirtualCpu {
           const before = this.#state();
           replicated.failover();
           const different = differences(before, this.#state());
-          if (different.length > 0) throw new FuzzFailure(`the restored kernel differs: ${different.join(', ')}`);
+          if (different.length > 0) throw new FuzzFailure(`the restored kernel differs: ${different.join('\n')}`);
           failovers++;
         }
       }
@@ -393,7 +375,7 @@ class Fuzz implements VirtualCpu {
   #state(): Map<string, string> {
     const { spaces, ledger } = this.#machine.kernel;
     const parts = new Map(ledger.all().map(({ key, bytes }) => [key, bytes!]));
-    const state = new Map([...parts].map(([key, bytes]) => [key, Buffer.from(bytes).toString('base64')]));
+    const state = new Map([...parts].map(([key, bytes]) => [key, inspect(decodePart(bytes), { depth: 9 })]));
     const kernel = decodePart(parts.get('kernel')!) as SavedKernel;
     state.set('kernel', JSON.stringify({ ...kernel, scheduler: { ...kernel.scheduler, queue: [] } }));
     parts.delete('kernel');
@@ -595,8 +577,10 @@ class Fuzz implements VirtualCpu {
             ).buffer,
           ),
         );
+      case 'u':
+        return put(this.#socketAddress());
       case 'w':
-        return put(this.#words([0n, 1n, BigInt(below(1 << 16)), -1n, BigInt(kindOfThread(this.#machine))], 2));
+        return put(this.#words([0n, 1n, BigInt(below(1 << 16)), -1n, BigInt(this.#machine.kernel.current!.tid)], 2));
       case 'b':
         return below(2) === 0 ? this.#pointer() : put(this.#structure());
       case 'a':
@@ -659,6 +643,22 @@ class Fuzz implements VirtualCpu {
     );
   }
 
+  #socketAddress(): Uint8Array {
+    const random = this.#random;
+    const bytes = new Uint8Array(112);
+    const view = new DataView(bytes.buffer);
+    const inet = random.below(2) === 0;
+    view.setUint16(0, inet ? 2 : 1, true);
+    if (inet) {
+      view.setUint16(2, random.pick([0, 80, 4000, 4001]));
+      view.setUint32(4, random.pick([0, 0x7f00_0001, 0x0a00_0001, 0x0a00_0002]));
+    } else {
+      // A path, or a name that is in no file system.
+      bytes.set(new TextEncoder().encode(random.pick(['/tmp/s', '/tmp/t', '\0name', ''])), 2);
+    }
+    return bytes;
+  }
+
   /** Bytes that may be a structure: pointers, small numbers, text. */
   #structure(): Uint8Array {
     const random = this.#random;
@@ -689,11 +689,8 @@ class Fuzz implements VirtualCpu {
 }
 
 function differences(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): string[] {
-  return [...new Set([...a.keys(), ...b.keys()])].filter((key) => a.get(key) !== b.get(key));
-}
-
-function kindOfThread({ kernel }: Machine): number {
-  return kernel.current?.tid ?? 1;
+  const keys = [...new Set([...a.keys(), ...b.keys()])].filter((key) => a.get(key) !== b.get(key));
+  return keys.map((key) => `${key}: ${a.get(key)} became ${b.get(key)}`);
 }
 
 function isRare(name: string): boolean {

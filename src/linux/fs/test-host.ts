@@ -151,7 +151,7 @@ export class TestHost implements OpenHost {
     if (--file.references > 0) return;
     this.files.delete(file.id);
     this.ledger.remove(file);
-    file.close();
+    file.dispose();
   }
 
   release(file: OpenFile): void {

@@ -73,7 +73,7 @@ class Fake {
   release(file: OpenFile): void {
     if (--file.references > 0) return;
     this.files.delete(file.id);
-    file.close();
+    file.dispose();
   }
 
   file(id: number): OpenFile | undefined {
