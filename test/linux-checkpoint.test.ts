@@ -6,20 +6,21 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { Machine, type MachineOptions, Replicated } from './support/machine.ts';
+import { full } from './support/product.ts';
 import { Random, seedFrom } from './support/random.ts';
 
 const seed = seedFrom();
 const folder = mkdtempSync(join(tmpdir(), 'tardigrade-checkpoint-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-function compiled(name: string, ...flags: string[]): string {
-  const path = join(folder, name);
-  const source = fileURLToPath(new URL(`./programs/${name}.c`, import.meta.url));
-  execFileSync('gcc', ['-O1', '-o', path, source, ...flags]);
+function compiled(source: string): string {
+  const path = join(folder, basename(source, '.c'));
+  const file = fileURLToPath(new URL(source, import.meta.url));
+  execFileSync('gcc', ['-O1', '-static', '-pthread', '-o', path, file]);
   return path;
 }
 
@@ -73,23 +74,32 @@ const PROGRAMS: readonly (readonly [name: string, options: MachineOptions, step:
   ],
 ];
 
+/** C programs: those of linux/ touch everything that the kernel has. */
+const SOURCES: readonly (readonly [source: string, step: number, always: boolean])[] = [
+  ['programs/threads.c', 60_000, true],
+  ['linux/signals.c', 20_000, full],
+  ['linux/interrupts.c', 15_000, full],
+  ['linux/processes.c', 200_000, full],
+  ['linux/threads.c', 100_000, full],
+  ['linux/memory.c', 150_000, full],
+];
+
+function check(options: MachineOptions, step: number): void {
+  const machine = new Machine(options);
+  machine.finish();
+  const { failovers, ...ran } = moved(options, step);
+  expect(failovers).toBeGreaterThan(2);
+  expect(ran).toEqual({ stdout: machine.stdout, status: machine.status });
+}
+
 describe('a machine that is moved', () => {
   for (const [name, options, step] of PROGRAMS) {
-    test.skipIf(!existsSync(options.program))(name, { timeout: 300_000 }, () => {
-      const machine = new Machine(options);
-      machine.finish();
-      const { failovers, ...ran } = moved(options, step);
-      expect(failovers).toBeGreaterThan(2);
-      expect(ran).toEqual({ stdout: machine.stdout, status: machine.status });
-    });
+    test.skipIf(!existsSync(options.program))(name, { timeout: 300_000 }, () => check(options, step));
   }
 
-  test.skipIf(!existsSync('/usr/bin/gcc'))('threads that wait for each other', { timeout: 300_000 }, () => {
-    const program = compiled('threads', '-pthread');
-    const machine = new Machine({ program });
-    machine.finish();
-    const { failovers, ...ran } = moved({ program }, 100_000);
-    expect(failovers).toBeGreaterThan(2);
-    expect(ran).toEqual({ stdout: machine.stdout, status: machine.status });
-  });
+  for (const [source, step, always] of SOURCES) {
+    test.skipIf(!always || !existsSync('/usr/bin/gcc'))(source, { timeout: 300_000 }, () => {
+      check({ program: compiled(source) }, step);
+    });
+  }
 });
