@@ -263,11 +263,6 @@ export class Process implements Part, FsProcess, SocketProcess, ProcProcess {
     this.ranges = ranges;
   }
 
-  /** Whether it neither catches nor waits for its children's end: SIGCHLD ignored, or SA_NOCLDWAIT (sigaction(2)). */
-  ignores(signo: number): boolean {
-    return this.actions[signo]!.handler === SIG_IGN;
-  }
-
   // --- descriptors ---
 
   file(fd: number): OpenFile | undefined {

@@ -9,9 +9,8 @@ import type { Kernel } from './kernel.ts';
 import type { Process } from './process.ts';
 import { sendToProcess, sendToThread } from './signals.ts';
 
-export const ITIMER_REAL = 0;
-export const ITIMER_VIRTUAL = 1;
-export const ITIMER_PROF = 2;
+const ITIMER_REAL = 0;
+/** Of ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF. */
 const ITIMER_SIGNAL = [SIGALRM, SIGVTALRM, SIGPROF];
 
 const CLOCK_REALTIME = 0;

@@ -39,15 +39,4 @@ export class WaitQueue {
   end(): void {
     for (const waiter of [...this.#waiters]) waiter.gone?.(this);
   }
-
-  /** Notifies the first `count` waiters and returns how many there were. */
-  wakeSome(count: number): number {
-    let woken = 0;
-    for (const waiter of [...this.#waiters]) {
-      if (woken === count) break;
-      woken++;
-      waiter.notify(this);
-    }
-    return woken;
-  }
 }

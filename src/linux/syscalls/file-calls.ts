@@ -53,6 +53,7 @@ export const FILE_CALLS: readonly SyscallEntry[] = [
   full(N.SYS_chmod, files.sysChmod),
   full(N.SYS_fchmod, files.sysFchmod),
   full(N.SYS_fchmodat, files.sysFchmodat),
+  full(N.SYS_fchmodat2, files.sysFchmodat2),
   full(N.SYS_chown, files.sysChown),
   full(N.SYS_lchown, files.sysLchown),
   full(N.SYS_fchown, files.sysFchown),

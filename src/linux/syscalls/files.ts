@@ -24,12 +24,11 @@ import {
   SYSFS_MAGIC,
   TMPFS_MAGIC,
 } from '../abi/stat.ts';
-import { NodeFile } from '../fs/file-host.ts';
 import { Inode } from '../fs/inode.ts';
 import { DEV_DEV, DEV_PROC, DEV_ROOT, DEV_SHM, DEV_SYS, type Node } from '../fs/node.ts';
 import { openMemfd, openPath } from '../fs/open.ts';
 import { RegularFile } from '../fs/regular-file.ts';
-import type { OpenFile, Stat } from '../open-file.ts';
+import type { Stat } from '../open-file.ts';
 import { PipeFile } from '../pipe.ts';
 import type { Syscall, SyscallResult } from '../syscall.ts';
 import {
@@ -407,13 +406,6 @@ export function sysUmask(call: Syscall): SyscallResult {
 /** The process's saved state holds its `fs`. */
 export function touchProcess(call: Syscall): void {
   hostOf(call).ledger.touch(call.process as never);
-}
-
-/** For D's execve and mmap: the inode of an open regular file, or -errno. */
-export function inodeOfFile(file: OpenFile | undefined): Inode | number {
-  if (file === undefined) return -EBADF;
-  if (file instanceof NodeFile && file.node instanceof Inode && file.node.isFile) return file.node;
-  return -ENODEV;
 }
 
 export const noXattr = (): SyscallResult => -EOPNOTSUPP;
