@@ -165,6 +165,19 @@ static void forks(void) {
   }
   printf("vfork: exec says %s\n", strerrorname_np(shared));
   wait_for("child", pid);
+
+  // Whoever waits for its child of vfork is deaf to handlers, but not to SIGKILL.
+  if ((pid = fork()) == 0) {
+    setpgid(0, 0);
+    if (vfork() == 0) {
+      for (;;) pause();
+    }
+    _exit(6);
+  }
+  wait_for_state(pid, pid, "DS");
+  kill(pid, SIGKILL);
+  wait_for("parent of a vforked child", pid);
+  show(kill(-pid, SIGKILL));
 }
 
 // --- exec

@@ -52,7 +52,7 @@ export interface FileLock {
   readonly end: number;
 }
 
-/** A memory map in which the content shows (mm/memory-map.ts). */
+/** A memory map in which the content shows (mm/mapped-files.ts). */
 export interface ContentViewer {
   /** Bytes [start, end) have changed, and perhaps the size, which was `oldSize`. */
   contentChanged(inode: Inode, start: number, end: number, oldSize: number): void;

@@ -1,27 +1,17 @@
 /**
  * A process's memory map: what is mapped where and why (mmap(2)). The pages themselves — bytes, protection, dirtiness —
- * are the AddressSpace's; this is the list of areas over it.
- *
- * Content of a file is copied in when it is mapped. There is no address randomisation: the layout is the same on every run.
- *
- * Shared memory. Processes have separate memories, so each has its own copy of the pages that it shares. One thread runs
- * at a time: what it wrote to such pages (the space keeps a list) is copied to all others that show them when it leaves
- * its code, in `publish`. While the kernel executes, all copies agree; so files, futexes and checkpoints see one memory.
- * What is shared is a file, of which the kernel has the content too, or anonymous memory: a file without a name (like
- * Linux's /dev/zero mappings) whose content is the pages themselves.
+ * are the AddressSpace's; this is the list of areas over it (areas.ts), and what of them comes from files or is shared
+ * (mapped-files.ts). There is no address randomisation: the layout is the same on every run.
  */
 
 import type { Part, Plain } from '../../checkpoint/ledger.ts';
 import type { AddressSpace } from '../../lvm/address-space.ts';
 import { PAGE_SIZE, PROT_READ, PROT_WRITE, USER_END, USER_START } from '../../lvm/layout.ts';
 import { EACCES, EEXIST, EFAULT, EINVAL, ENOMEM } from '../abi/errno.ts';
-import { S_IFREG } from '../abi/stat.ts';
-import type { ContentViewer, Inode } from '../fs/inode.ts';
-import { DEV_SHM } from '../fs/node.ts';
 import type { ProcMapping } from '../fs/proc-view.ts';
-import { readContent } from '../fs/regular-file.ts';
 import type { Vfs } from '../fs/vfs.ts';
 import { type Area, AreaList, type Backing, offsetAt, pageDown, pageUp } from './areas.ts';
+import { MappedFiles } from './mapped-files.ts';
 
 export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;
@@ -65,11 +55,12 @@ export interface MapRequest {
   readonly name?: string;
 }
 
-export class MemoryMap implements Part, ContentViewer {
+export class MemoryMap implements Part {
   readonly key: string;
   readonly space: AddressSpace;
   readonly #host: MapHost;
   readonly #areas = new AreaList();
+  readonly #files: MappedFiles;
   #brkStart = 0;
   #brk = 0;
   /** Processes that use it. Not saved: a restore counts them. */
@@ -81,6 +72,7 @@ export class MemoryMap implements Part, ContentViewer {
     this.#host = host;
     this.space = space;
     this.key = `mm/${space.id}`;
+    this.#files = new MappedFiles(host.vfs, space, this.#areas);
   }
 
   save(): Plain {
@@ -122,7 +114,7 @@ export class MemoryMap implements Part, ContentViewer {
       else if (fork === 'zeroes') space.map(start, end - start, prot);
     }
     // From now on somebody else has the pages that are shared.
-    for (const area of this.#areas.all) this.#watch(area);
+    for (const area of this.#areas.all) this.#files.watch(area);
     return copy;
   }
 
@@ -149,8 +141,7 @@ export class MemoryMap implements Part, ContentViewer {
       start = this.#place(pageDown(request.address), length);
       if (start < 0) return start;
     }
-    const file =
-      request.file ?? (shared ? { inode: this.#makeMemory(length), offset: 0, path: '/dev/zero (deleted)' } : null);
+    const file = request.file ?? (shared ? this.#files.makeMemory(length) : null);
     const { mayWrite = true, name = '' } = request;
     const area: Area = { start, end: start + length, prot, shared, mayWrite, file, name, fork: 'copy' };
     // Held meanwhile: what is replaced may be all that there is of it.
@@ -168,19 +159,11 @@ export class MemoryMap implements Part, ContentViewer {
     this.#charged += charge;
     this.#drop(this.#areas.cut(start, end));
     this.space.map(start, end - start, prot);
-    if (file !== null) this.#fill(area, start, end);
+    if (file !== null) this.#files.fill(area, start, end);
     this.#insert(area);
     this.#areas.merge();
     this.#host.touch(this);
     return true;
-  }
-
-  /** The nameless file of shared anonymous memory. */
-  #makeMemory(size: number): Inode {
-    const inode = this.#host.vfs.makeInode({ mode: S_IFREG | 0o777, dev: DEV_SHM, size, timeUs: 0 });
-    inode.nlink = 0;
-    inode.memory = true;
-    return inode;
   }
 
   munmap(start: number, length: number): number {
@@ -220,7 +203,7 @@ export class MemoryMap implements Part, ContentViewer {
     if (!this.#host.charge(change)) return -ENOMEM;
     this.#charged += change;
     area.prot = prot;
-    this.#expose(area, area.start, area.end);
+    this.#files.expose(area, area.start, area.end);
     return 0;
   }
 
@@ -279,7 +262,7 @@ export class MemoryMap implements Part, ContentViewer {
       const from = Math.max(start, area.start);
       const to = Math.min(end, area.end);
       this.space.map(from, to - from, area.prot);
-      if (area.file !== null) this.#fill(area, from, to);
+      if (area.file !== null) this.#files.fill(area, from, to);
     }
     return this.#areas.mappedUntil(start, end) < end ? -ENOMEM : 0;
   }
@@ -332,14 +315,12 @@ export class MemoryMap implements Part, ContentViewer {
 
   /** Names the place of a futex: the same for all processes that share its page. */
   futexKey(address: number): string {
-    const area = this.find(address);
-    if (area?.shared !== true) return `${this.space.id}:${address}`;
-    return `inode/${area.file!.inode.ino}:${offsetAt(area, address)}`;
+    return this.#files.placeOf(address) ?? `${this.space.id}:${address}`;
   }
 
-  /** Whether a shared mapping may write to the file (F_SEAL_WRITE). */
-  mayWrite(inode: Inode): boolean {
-    return this.#areasOf(inode).some(({ shared, mayWrite }) => shared && mayWrite);
+  /** What the guest has written to pages that are shared: everybody gets it. */
+  publish(): void {
+    this.#files.publish();
   }
 
   /** Rows of /proc/self/maps. */
@@ -361,90 +342,6 @@ export class MemoryMap implements Part, ContentViewer {
     return this.#areas.all.reduce((sum, { start, end }) => sum + end - start, 0);
   }
 
-  // --- what files have and others share ---
-
-  /** Copies the file's content in. */
-  #fill(area: Area, start: number, end: number): void {
-    const { inode } = area.file!;
-    const offset = offsetAt(area, start);
-    if (inode.memory) {
-      for (let at = start; at < end; at += PAGE_SIZE) {
-        const page = pageOfAny(inode, offset + at - start);
-        if (page !== null) this.space.poke(at, page);
-      }
-    } else {
-      const count = Math.min(end - start, Math.max(0, inode.size - offset));
-      if (count > 0) this.space.poke(start, readContent(inode, offset, count));
-    }
-    this.#expose(area, start, end);
-  }
-
-  /** Gives the pages the area's protection; those behind the end of the file have none: touching them is SIGBUS. */
-  #expose(area: Area, start: number, end: number): void {
-    let visible = end;
-    if (area.file !== null) {
-      const rest = Math.max(0, pageUp(area.file.inode.size) - offsetAt(area, start));
-      visible = Math.min(end, start + rest);
-    }
-    if (visible > start) this.space.protect(start, visible - start, area.prot);
-    if (end > visible) this.space.protect(visible, end - visible, 0);
-    this.#watch(area);
-  }
-
-  /** Stores to the area's pages are to be noted, where somebody has to be told of them. */
-  #watch({ start, end, prot, shared, file }: Area): void {
-    if (shared && (prot & PROT_WRITE) !== 0 && this.#hasOthers(file!.inode)) this.space.watch(start, end - start);
-  }
-
-  #hasOthers(inode: Inode): boolean {
-    return !inode.memory || inode.viewers.size > 1 || this.#areasOf(inode).length > 1;
-  }
-
-  /** The guest, or a system call for it, has written to pages that are shared: everybody gets them. */
-  publish(): void {
-    for (const page of this.space.takeWritten()) {
-      const address = page * PAGE_SIZE;
-      const area = this.find(address);
-      if (area?.shared !== true) continue;
-      const { inode } = area.file!;
-      const offset = offsetAt(area, address);
-      const bytes = this.space.page(page);
-      if (inode.memory) for (const viewer of inode.viewers) viewer.showPage(inode, offset, bytes);
-      else if (offset < inode.size) inode.write(offset, bytes.subarray(0, Math.min(PAGE_SIZE, inode.size - offset)));
-      if (this.#hasOthers(inode)) this.space.watch(address, PAGE_SIZE);
-    }
-  }
-
-  // ContentViewer
-
-  pageOf(inode: Inode, offset: number): Uint8Array | null {
-    const area = this.#areasOf(inode).find((one) => one.shared && covers(one, offset));
-    return area === undefined ? null : this.space.page((area.start + offset - area.file!.offset) / PAGE_SIZE);
-  }
-
-  showPage(inode: Inode, offset: number, bytes: Uint8Array): void {
-    for (const area of this.#areasOf(inode)) {
-      if (!area.shared || !covers(area, offset)) continue;
-      const address = area.start + offset - area.file!.offset;
-      if (!isEqual(this.space.page(address / PAGE_SIZE), bytes)) this.space.poke(address, bytes);
-    }
-  }
-
-  contentChanged(inode: Inode, start: number, end: number, oldSize: number): void {
-    const [oldEnd, newEnd] = [pageUp(oldSize), pageUp(inode.size)];
-    for (const area of this.#areasOf(inode)) {
-      const addressOf = (offset: number) =>
-        Math.max(area.start, Math.min(area.end, area.start + offset - area.file!.offset));
-      const [was, is] = [addressOf(oldEnd), addressOf(newEnd)];
-      if (is > was) this.#fill(area, was, is);
-      if (is < was) this.space.map(is, was - is, 0);
-    }
-    if (!this.#areasOf(inode).some(({ shared }) => shared)) return;
-    for (let offset = pageDown(start); offset < Math.min(end, newEnd); offset += PAGE_SIZE) {
-      this.showPage(inode, offset, readContent(inode, offset, PAGE_SIZE));
-    }
-  }
-
   // --- the list, with what depends on it ---
 
   #place(hint: number, length: number): number {
@@ -452,17 +349,9 @@ export class MemoryMap implements Part, ContentViewer {
     return this.#areas.highestFree(length, Math.max(USER_START, pageUp(this.#brk)), MMAP_TOP) ?? -ENOMEM;
   }
 
-  #areasOf(inode: Inode): Area[] {
-    return this.#areas.all.filter(({ file }) => file?.inode === inode);
-  }
-
   #insert(area: Area): void {
     this.#areas.insert(area);
-    if (area.file !== null && !area.file.inode.viewers.has(this)) {
-      this.#host.vfs.hold(area.file.inode);
-      area.file.inode.viewers.add(this);
-    }
-    this.#watch(area);
+    this.#files.enter(area);
   }
 
   /** The areas are in the list no more. */
@@ -472,32 +361,9 @@ export class MemoryMap implements Part, ContentViewer {
         this.#host.charge(area.start - area.end);
         this.#charged -= area.end - area.start;
       }
-      const inode = area.file?.inode;
-      if (inode === undefined || !inode.viewers.has(this) || this.#areasOf(inode).length > 0) continue;
-      inode.viewers.delete(this);
-      this.#host.vfs.letGo(inode);
+      this.#files.leave(area);
     }
   }
-}
-
-/** A page of shared anonymous memory as somebody has it; null: nobody does, it is zero. */
-function pageOfAny(inode: Inode, offset: number): Uint8Array | null {
-  for (const viewer of inode.viewers) {
-    const page = viewer.pageOf(inode, offset);
-    if (page !== null) return page;
-  }
-  return null;
-}
-
-function covers({ start, end, file }: Area, offset: number): boolean {
-  return offset >= file!.offset && offset < file!.offset + end - start;
-}
-
-function isEqual(a: Uint8Array, b: Uint8Array): boolean {
-  const words = (bytes: Uint8Array) => new Int32Array(bytes.buffer, bytes.byteOffset, PAGE_SIZE / 4);
-  const [left, right] = [words(a), words(b)];
-  for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return false;
-  return true;
 }
 
 /** Writable memory that no file stands behind counts (Documentation/mm/overcommit-accounting.rst), in every process. */
