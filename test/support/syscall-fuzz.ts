@@ -351,7 +351,7 @@ class Fuzz implements VirtualCpu {
           next = this.#calls + epoch;
           replicated.epoch();
           const forgotten = replicated.audit();
-          if (forgotten.length > 0) throw new FuzzFailure(`parts changed without a touch: ${forgotten.join(', ')}`);
+          if (forgotten.length > 0) throw new FuzzFailure(`parts changed without a touch:\n${this.#describe(forgotten)}`);
           if (this.#random.below(4) !== 0) continue;
           const before = this.#state();
           replicated.failover();
@@ -366,6 +366,11 @@ class Fuzz implements VirtualCpu {
     }
     const slow = this.#slow.sort(([a], [b]) => b - a).map(([ms, text]) => `${Math.round(ms)} ms: ${text}`);
     return { calls: this.#calls, machines, failovers, slow, counts: this.#counts };
+  }
+
+  #describe(keys: readonly string[]): string {
+    const { ledger } = this.#machine.kernel;
+    return keys.map((key) => `${key}: ${inspect(decodePart(ledger.encode(key)!.bytes!), { depth: 9 })}`).join('\n');
   }
 
   /**

@@ -47,10 +47,10 @@ export class DirectoryFile extends NodeFile {
   entries(length: number): Uint8Array | number {
     const { vfs } = this.host;
     if (this.node instanceof Inode && this.node.nlink === 0) return -ENOENT;
+    this.touch();
     this.names ??= vfs.list(this.node).map(([name]) => name);
     const records: Uint8Array[] = [];
     let used = 0;
-    const before = this.position;
     for (; this.position < this.names.length + 2; this.position++) {
       const name = this.position === 0 ? '.' : this.position === 1 ? '..' : this.names[this.position - 2]!;
       const node =
@@ -64,7 +64,6 @@ export class DirectoryFile extends NodeFile {
       records.push(record);
       used += record.length;
     }
-    if (this.position !== before) this.touch();
     const out = new Uint8Array(used);
     let at = 0;
     for (const record of records) {
