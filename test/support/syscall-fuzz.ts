@@ -351,7 +351,8 @@ class Fuzz implements VirtualCpu {
           next = this.#calls + epoch;
           replicated.epoch();
           const forgotten = replicated.audit();
-          if (forgotten.length > 0) throw new FuzzFailure(`parts changed without a touch:\n${this.#describe(forgotten)}`);
+          if (forgotten.length > 0)
+            throw new FuzzFailure(`parts changed without a touch:\n${this.#describe(forgotten)}`);
           if (this.#random.below(4) !== 0) continue;
           const before = this.#state();
           replicated.failover();
