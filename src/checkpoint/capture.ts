@@ -73,7 +73,7 @@ export class Capturer {
     return encodeDelta({ epoch, instructions, host, removed, spaces: changed, parts: ledger.take(), blobs });
   }
 
-  /** Addresses translated up to the last capture. */
+  /** What was translated up to the last capture (VirtualCpu.takeTranslated). */
   entries(space: AddressSpace): Iterable<number> {
     return this.#entries.get(space) ?? [];
   }

@@ -6,14 +6,15 @@
  *   header   64 bytes: magic, total length, epoch, instructions, counts
  *   removed  u32 each: spaces that are no more
  *   host     opaque bytes of the replica process
- *   spaces   40 bytes each: id, flags, mapping range, counts; its runs, page numbers, zero pages, entries, numbers of
- *            patched pages and patches (baseline.ts) follow it
+ *   spaces   40 bytes each: id, flags, mapping range, counts; its runs, page numbers, zero pages, numbers of patched
+ *            pages, entries (address and kind) and patches (baseline.ts) follow it
  *   parts    u16 key length, u32 length (REMOVED: gone), key, bytes
  *   blobs    u32 length, 64 bytes of id, bytes
  *   pages    4096 bytes for every page number above, in that order
  */
 
 import type { PageRun } from '../lvm/address-space.ts';
+import { ENTRY_KIND } from '../lvm/cpu.ts';
 import { PAGE_SIZE, PROT_MAPPED, USER_END, USER_PAGES } from '../lvm/layout.ts';
 import { patchLength } from './baseline.ts';
 import { CheckpointError } from './errors.ts';
@@ -39,7 +40,7 @@ export interface SpaceDelta {
   /** Pages of which only some words changed, ascending, and their patches one after another (baseline.ts). */
   readonly patched: ArrayLike<number>;
   readonly patches: Uint8Array;
-  /** Addresses translated since the last delta: to be translated ahead at take-over. */
+  /** Translated since the last delta, as VirtualCpu.takeTranslated has it: to be translated ahead at take-over. */
   readonly entries: ArrayLike<number>;
 }
 
@@ -85,7 +86,7 @@ export function encodeDelta(source: DeltaSource): Uint8Array {
   let pages = 0;
   for (const space of source.spaces) {
     size += SPACE + space.runs.length * 12 + space.patches.length;
-    size += (space.zeros.length + space.entries.length + space.pages.length + space.patched.length) * 4;
+    size += (space.zeros.length + space.pages.length + space.patched.length) * 4 + space.entries.length * 8;
     pages += space.pages.length;
   }
   for (const part of source.parts) size += 6 + part.key.length * 3 + (part.bytes?.length ?? 0);
@@ -154,11 +155,16 @@ function writeSpace(out: Uint8Array, view: DataView, at: number, space: SpaceDel
     view.setUint32(at + 8, run.prot, true);
     at += 12;
   }
-  for (const list of [space.pages, space.zeros, space.entries, space.patched]) {
+  for (const list of [space.pages, space.zeros, space.patched]) {
     for (let i = 0; i < list.length; i++) {
       view.setUint32(at, list[i]!, true);
       at += 4;
     }
+  }
+  for (let i = 0; i < space.entries.length; i++) {
+    view.setUint32(at, space.entries[i]! % ENTRY_KIND, true);
+    view.setUint32(at + 4, space.entries[i]! / ENTRY_KIND, true);
+    at += 8;
   }
   out.set(space.patches, at);
   return at + space.patches.length;
@@ -244,15 +250,26 @@ class Decoder {
     }
     const pages = this.#u32s(word(20));
     const zeros = this.#u32s(word(24));
-    const entries = this.#u32s(word(28));
     const patched = this.#u32s(word(32));
+    const entries = this.#entries(word(28));
     const patches = this.#patches(patched.length, word(36));
     this.#ascending(patched, USER_PAGES, true);
     this.#ascending(pages, USER_PAGES, true);
     this.#ascending(zeros, USER_PAGES, true);
-    for (let i = 0; i < entries.length; i++) if (entries[i]! >= USER_END) this.#bad('ENTRY', 'an entry is no address');
     const range = first === end ? null : { first, end };
     return { id: word(0), created: flags === CREATED, range, runs, pages, zeros, entries, patched, patches };
+  }
+
+  #entries(count: number): Float64Array {
+    this.#room(count, 8);
+    const entries = new Float64Array(count);
+    for (let i = 0; i < count; i++) {
+      const address = this.#view.getUint32(this.#at, true);
+      if (address >= USER_END) this.#bad('ENTRY', 'an entry is no address');
+      entries[i] = address + this.#view.getUint32(this.#at + 4, true) * ENTRY_KIND;
+      this.#at += 8;
+    }
+    return entries;
   }
 
   #patches(count: number, length: number): Uint8Array {

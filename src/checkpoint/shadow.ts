@@ -19,7 +19,7 @@ export class Shadow {
    */
   readonly parts = new Map<string, Uint8Array>();
   readonly blobs = new Map<string, Uint8Array>();
-  /** Addresses worth translating ahead, by space. */
+  /** What is worth translating ahead (VirtualCpu.takeTranslated), by space. */
   readonly entries = new Map<number, Set<number>>();
   host: Uint8Array = new Uint8Array(0);
   epoch = 0;

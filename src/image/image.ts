@@ -2,8 +2,8 @@
  * The image as a root folder: answers `Lvm.lookup` and `Lvm.read`. Its I/O is passed in.
  *
  * A blob is read once, whole, and hashed; the guest takes its content into its own state right after, so the content is
- * kept here only for a while. A file that changed in between is an operator error: the image must not change while a
- * service runs from it.
+ * kept here only until the next file is named. A file that changed in between is an operator error: the image must not
+ * change while a service runs from it.
  */
 
 import type { BlobId, ImageEntry, ImageFileType } from '../lvm/api.ts';
@@ -42,18 +42,14 @@ export interface FolderImageOptions {
   readonly mounts?: readonly Mount[];
 }
 
-/** Contents kept after they were hashed, in bytes; the newest always is. */
-const KEEP_BYTES = 64 << 20;
-
 export class FolderImage {
   readonly #io: ImageIo;
   readonly #root: string;
   readonly #mounts: readonly Mount[];
   /** Host path of each blob named. */
   readonly #paths = new Map<BlobId, string>();
-  /** Insertion order is age. */
-  readonly #kept = new Map<BlobId, Uint8Array>();
-  #keptBytes = 0;
+  /** What was named last. */
+  #kept: { readonly blob: BlobId; readonly bytes: Uint8Array } | null = null;
 
   constructor(io: ImageIo, options: FolderImageOptions) {
     this.#io = io;
@@ -83,7 +79,7 @@ export class FolderImage {
         const bytes = this.#io.readFile(host);
         const blob = this.#io.sha256(bytes);
         this.#paths.set(blob, host);
-        this.#keep(blob, bytes);
+        this.#kept = { blob, bytes };
         return { ...stat, size: bytes.length, blob };
       }
       case 'other':
@@ -93,28 +89,16 @@ export class FolderImage {
 
   /** See `Lvm.read`. Throws ImageChangedError. */
   read(blob: BlobId, offset: number, length: number): Uint8Array {
-    let bytes = this.#kept.get(blob);
-    if (bytes === undefined) {
+    if (this.#kept?.blob !== blob) {
       const path = this.#paths.get(blob);
       if (path === undefined) throw new ImageChangedError(`this replica has no file with the content ${blob}`);
-      bytes = this.#io.readFile(path);
+      const bytes = this.#io.readFile(path);
       if (this.#io.sha256(bytes) !== blob) {
         throw new ImageChangedError(`${path} changed while the service ran; keep its root folder as it is`);
       }
-      this.#keep(blob, bytes);
+      this.#kept = { blob, bytes };
     }
-    return bytes.subarray(offset, offset + length);
-  }
-
-  #keep(blob: BlobId, bytes: Uint8Array): void {
-    if (this.#kept.has(blob)) return;
-    this.#kept.set(blob, bytes);
-    this.#keptBytes += bytes.length;
-    for (const [old, content] of this.#kept) {
-      if (this.#keptBytes <= KEEP_BYTES || old === blob) break;
-      this.#kept.delete(old);
-      this.#keptBytes -= content.length;
-    }
+    return this.#kept.bytes.subarray(offset, offset + length);
   }
 }
 

@@ -39,7 +39,7 @@ export class ConsoleInput {
   static restore(touch: (part: ConsoleInput) => void, state: Plain): ConsoleInput {
     const input = new ConsoleInput(touch);
     const saved = state as { pending: Uint8Array[]; ended: boolean };
-    input.#pending = saved.pending.map((bytes) => Uint8Array.from(bytes));
+    input.#pending = saved.pending.map((bytes) => new Uint8Array(bytes));
     input.#ended = saved.ended;
     return input;
   }
@@ -51,7 +51,7 @@ export class ConsoleInput {
   /** An input of kind 'stdin'; an empty array is the end of file. */
   feed(bytes: Uint8Array): void {
     if (bytes.length === 0) this.#ended = true;
-    else this.#pending.push(Uint8Array.from(bytes));
+    else this.#pending.push(new Uint8Array(bytes));
     this.#touch(this);
     this.queue.wake();
   }
@@ -112,7 +112,7 @@ export class ConsoleFile extends OpenFile implements Reopenable {
 
   override write(bytes: Uint8Array): number {
     if (this.stream === 0) return -EBADF;
-    this.host.console(this.stream, Uint8Array.from(bytes));
+    this.host.console(this.stream, new Uint8Array(bytes));
     return bytes.length;
   }
 

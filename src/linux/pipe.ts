@@ -48,7 +48,7 @@ export class Pipe {
     const pipe = new Pipe(host, id);
     const saved = state as { capacity: number; buffer: Uint8Array[] };
     pipe.capacity = saved.capacity;
-    pipe.#buffer = saved.buffer.map((bytes) => Uint8Array.from(bytes));
+    pipe.#buffer = saved.buffer.map((bytes) => new Uint8Array(bytes));
     pipe.#length = pipe.#buffer.reduce((sum, bytes) => sum + bytes.length, 0);
     return pipe;
   }
@@ -112,7 +112,7 @@ export class Pipe {
       joined.set(last);
       joined.set(bytes, last.length);
       this.#buffer[this.#buffer.length - 1] = joined;
-    } else this.#buffer.push(Uint8Array.from(bytes));
+    } else this.#buffer.push(new Uint8Array(bytes));
     this.#length += bytes.length;
     this.#changed((end) => end.readable);
   }

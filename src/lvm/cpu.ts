@@ -20,6 +20,9 @@ export type CpuExit =
       readonly error: number;
     };
 
+/** See `takeTranslated`; larger than any address. */
+export const ENTRY_KIND = 2 ** 32;
+
 export interface VirtualCpu {
   /**
    * Runs `context` in `space` until an exit. At least one instruction is retired unless the exit is a fault. `budget` is
@@ -37,10 +40,13 @@ export interface VirtualCpu {
   /** Forgets everything about a space that will not run again. */
   drop(space: AddressSpace): void;
 
-  /** Entry points translated since the last call, for a backup to translate ahead of a failover. */
+  /**
+   * What was translated since the last call, for a backup to translate ahead of a failover: addresses plus
+   * ENTRY_KIND × a number that only the CPU understands.
+   */
   takeTranslated(space: AddressSpace): number[];
 
-  /** Translates entry points ahead of time; those that are not executable are ignored. */
+  /** Translates ahead of time what another CPU has translated; where nothing is executable (any more) nothing is done. */
   warm(space: AddressSpace, entries: readonly number[]): void;
 }
 

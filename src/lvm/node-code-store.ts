@@ -20,7 +20,7 @@ import { translatorVersion } from './translator-version.ts';
  * of a service: who comes later need not write what the first one has.
  */
 const IDLE_MS = 1000 + (process.pid % 8) * 125;
-const BUSY_MS = 10_000;
+const BUSY_MS = 3000;
 /** A process adds to its file up to this size, then begins another. */
 const FILE_MAX = 8 << 20;
 /** All files together; the oldest are deleted. */

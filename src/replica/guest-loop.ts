@@ -24,6 +24,8 @@ export interface Running {
   readonly queued: () => number;
   /** This epoch ends now. */
   readonly capturing: (epoch: number) => void;
+  /** The guest has nothing to do. */
+  readonly idle: () => void;
 }
 
 /** After an epoch's end, turn idly for at most so long. */
@@ -109,9 +111,10 @@ export class GuestLoop {
   }
 
   #run(): void {
-    const { runner, queued } = this.#running!;
+    const { runner, queued, idle } = this.#running!;
     const startMs = performance.now();
     runner.run();
+    if (!runner.busy) idle();
     if (queued() <= QUEUED_MAX) return;
     const endMs = performance.now();
     this.#standBackUntilMs = endMs + Math.min(STAND_BACK_MS_MAX, endMs - startMs);

@@ -57,6 +57,8 @@ export type FromReplica =
   | { readonly kind: 'view'; readonly view: View | null; readonly role: Role }
   /** It runs the guest from now on, and has had so much of the operator's input. */
   | { readonly kind: 'serving'; readonly taken: Taken }
+  /** It has dealt with the first packets that came. */
+  | { readonly kind: 'settled' }
   /** So much of the operator's input is safe with every member: it need not be kept. */
   | { readonly kind: 'safe'; readonly taken: Taken }
   | { readonly kind: 'console'; readonly stream: 1 | 2; readonly offset: number; readonly bytes: Uint8Array }

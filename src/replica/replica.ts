@@ -38,7 +38,7 @@ const HEARTBEAT_MS = 100;
 const TRANSFER = { pages: 256, scan: 8192, bytes: 1 << 20 };
 /** A slice of translating ahead; the pause after it is so many times as long. */
 const WARM_SLICE_MS = 2;
-const WARM_PAUSE_FACTOR = 3;
+const WARM_PAUSE_FACTOR = 1;
 
 /** An OutputCommit stands above: no output comes so far down. */
 const never = (): never => assert(false, 'output leaves by way of the output commit') as never;
@@ -182,7 +182,14 @@ export class Replica {
   }
 
   #serve(view: View, lvm: NodeLvm, host: HostState | null, make: (above: OutputCommit) => Machine): Service {
-    const link = this.#connect(view, lvm);
+    const { say } = this.#deps;
+    /** What is due once the guest has dealt with its first packets. */
+    let settle: (() => void) | null = null;
+    const link = this.#connect(view, (packet) => {
+      settle ??= () => say({ kind: 'settled' });
+      lvm.packet(packet);
+      this.#loop.wake();
+    });
     const outbox = this.#outbox;
     const sink = {
       packet: (bytes: Uint8Array) => link?.send(bytes),
@@ -198,8 +205,12 @@ export class Replica {
       blocked: () => outbox.full,
       queued: () => this.#mesh.queued,
       capturing: (epoch) => this.#safe.captured(epoch, lvm.taken),
+      idle: () => {
+        settle?.();
+        if (settle !== null) settle = () => {};
+      },
     });
-    this.#deps.say({ kind: 'serving', taken: lvm.taken });
+    say({ kind: 'serving', taken: lvm.taken });
     return {
       machine,
       output,
@@ -214,14 +225,11 @@ export class Replica {
     };
   }
 
-  #connect({ generation, view }: View, lvm: NodeLvm): GatewayLink | null {
+  #connect({ generation, view }: View, onPacket: (packet: Uint8Array) => void): GatewayLink | null {
     const { gateway, cluster, self } = this.#options;
     if (gateway === null) return null;
     const link = GatewayLink.connect(gateway, { cluster, generation, view, member: self });
-    link.onPacket = (packet) => {
-      lvm.packet(packet);
-      this.#loop.wake();
-    };
+    link.onPacket = onPacket;
     // A newer primary is served; the register will say so too, and that decides.
     link.onRefused = ({ code, message }) => this.#deps.say({ kind: 'alarm', code, text: message });
     return link;

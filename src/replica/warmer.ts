@@ -4,23 +4,36 @@
  * on the same host.
  */
 
+import { setFlagsFromString } from 'node:v8';
 import type { AddressSpace } from '../lvm/address-space.ts';
 import { assert } from '../lvm/assert.ts';
 import type { CpuEnvironment, VirtualCpu } from '../lvm/cpu.ts';
 
+/** V8 compiles a wasm function when it is first called, which is best where the guest runs: most never are. */
+function compileAhead(ahead: boolean): void {
+  setFlagsFromString(ahead ? '--no-wasm-lazy-compilation' : '--wasm-lazy-compilation');
+}
+
 /** Of a shadow. */
 export interface Translatable {
   readonly spaces: ReadonlyMap<number, AddressSpace>;
-  /** Addresses worth translating, by space; a set only grows. */
+  /** What is worth translating (VirtualCpu.takeTranslated), by space; a set only grows. */
   readonly entries: ReadonlyMap<number, ReadonlySet<number>>;
+}
+
+/** Of one space's entries, which keep their order. */
+interface Progress {
+  /** So many are translated or wait. */
+  seen: number;
+  /** The newest comes first: what the guest does now, not how it began. */
+  readonly waiting: number[];
 }
 
 export class Warmer {
   readonly #cpu: VirtualCpu;
   /** The machine's, once there is one: nothing runs before. */
   #environment: CpuEnvironment | null = null;
-  /** Translated so far of each space's entries, which keep their order. */
-  readonly #done = new Map<AddressSpace, number>();
+  readonly #spaces = new Map<AddressSpace, Progress>();
 
   constructor(makeCpu: (environment: CpuEnvironment) => VirtualCpu) {
     this.#cpu = makeCpu({
@@ -33,21 +46,31 @@ export class Warmer {
 
   /** Translates until `until` says so or nothing is left. True: something is left. */
   work(shadow: Translatable, until: () => boolean): boolean {
+    compileAhead(true);
     this.#forget(shadow);
     for (const [id, entries] of shadow.entries) {
       const space = shadow.spaces.get(id);
       if (space === undefined) continue;
-      const done = this.#done.get(space) ?? 0;
-      if (done === entries.size) continue;
-      let at = 0;
-      for (const entry of entries) {
-        if (at++ < done) continue;
-        this.#cpu.warm(space, [entry]);
-        this.#done.set(space, at);
+      const { waiting } = this.#look(space, entries);
+      while (waiting.length > 0) {
+        this.#cpu.warm(space, [waiting.pop()!]);
         if (until()) return true;
       }
     }
     return false;
+  }
+
+  #look(space: AddressSpace, entries: ReadonlySet<number>): Progress {
+    let progress = this.#spaces.get(space);
+    if (progress === undefined) {
+      progress = { seen: 0, waiting: [] };
+      this.#spaces.set(space, progress);
+    }
+    if (entries.size === progress.seen) return progress;
+    let at = 0;
+    for (const entry of entries) if (at++ >= progress.seen) progress.waiting.push(entry);
+    progress.seen = entries.size;
+    return progress;
   }
 
   /** How many entries are translated, and how many are left. */
@@ -56,7 +79,8 @@ export class Warmer {
     let all = 0;
     for (const [id, entries] of shadow.entries) {
       const space = shadow.spaces.get(id);
-      if (space !== undefined) done += this.#done.get(space) ?? 0;
+      const progress = space === undefined ? undefined : this.#spaces.get(space);
+      if (progress !== undefined) done += progress.seen - progress.waiting.length;
       all += entries.size;
     }
     return { done, left: all - done };
@@ -66,15 +90,16 @@ export class Warmer {
   adopt(environment: CpuEnvironment): VirtualCpu {
     assert(this.#environment === null, 'a CPU has one machine');
     this.#environment = environment;
+    compileAhead(false);
     return this.#cpu;
   }
 
   /** Spaces that are no more must not be kept: each is 4 GiB of address space. */
   #forget(shadow: Translatable): void {
-    for (const space of this.#done.keys()) {
+    for (const space of this.#spaces.keys()) {
       if (shadow.spaces.get(space.id) === space) continue;
       this.#cpu.drop(space);
-      this.#done.delete(space);
+      this.#spaces.delete(space);
     }
   }
 }

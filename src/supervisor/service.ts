@@ -44,7 +44,7 @@ const AGAIN_TO_END_MS = 1000;
 const WATCH_MS = 500;
 /** A replica that is not in the view and did not answer for so long is ended: a process that is stopped, or hangs. */
 const SILENT_MS = 3000;
-/** A replica's place is filled anew when the view has changed, or at last after so long. */
+/** A replica's place is filled anew when the others have settled, or at last after so long. */
 const REPLACE_MS = 1000;
 /** Doubled while replicas end soon after their start. */
 const AGAIN_MIN_MS = 50;
@@ -249,6 +249,9 @@ export class ReplicatedService implements Controlled {
         this.#serves(replica);
         this.#streams.serve(message.taken);
         break;
+      case 'settled':
+        if (this.#serving === replica) this.#fill();
+        break;
       case 'safe':
         this.#streams.safe(message.taken);
         break;
@@ -293,7 +296,6 @@ export class ReplicatedService implements Controlled {
       // Only now: the first start has the machine to itself, and what cannot be run is not started many times.
       for (let slot = 2; slot <= this.#options.request.replicas; slot++) this.#start(slot);
     }
-    this.#fill();
   }
 
   #viewChanged(view: View): void {
@@ -359,8 +361,8 @@ export class ReplicatedService implements Controlled {
   }
 
   /**
-   * Somebody serves: places that became vacant are filled. Not before, if it can be helped: a process that starts takes
-   * much of a small machine, and first of all clients want their answers.
+   * The new primary has answered what waited: places that became vacant are filled. Not before, if it can be helped: a
+   * process that starts takes much of a small machine, and first of all clients want their answers.
    */
   #fill(): void {
     if (this.#againMs === AGAIN_MIN_MS) for (const slot of [...this.#vacant.keys()]) this.#occupy(slot);

@@ -5,7 +5,7 @@
  */
 
 import { REGISTER_FILE, STATE_CODE, USER_END } from '../lvm/layout.ts';
-import type { CodeGroup } from './code-group.ts';
+import { type CodeGroup, KIND_CAREFUL } from './code-group.ts';
 import { DEPTH_LIMIT } from './lower-control.ts';
 import { type Block, discover, discoverBlock } from './region.ts';
 import type { RegionFunction, SpaceCode } from './space-code.ts';
@@ -32,6 +32,8 @@ const REGION_LIMIT = 100;
 const BLOCK_LIMIT = 32;
 /** Careful blocks run one after the other before a region is translated for the place where they have come to. */
 const BLOCKS_MAX = 64;
+/** Instructions that code was made for one by one; each has a module. */
+const SINGLES_MAX = 1024;
 /** Guest calls that a nested call from JavaScript counts for: its frames are larger than those of regions. */
 const JS_DEPTH = 4;
 
@@ -181,7 +183,7 @@ export class CarefulCode {
     // All blocks of the region that gave up: what comes next is most likely one of them.
     const region = this.#code.entryAround(rip);
     if (region !== undefined) {
-      this.#enter(this.#translations.careful(this.#code, region, () => discover(space, region, REGION_LIMIT).blocks));
+      this.warm(region);
       const found = this.#blocks.get(rip);
       if (found !== undefined) return found;
     }
@@ -189,21 +191,33 @@ export class CarefulCode {
     return this.#blocks.get(rip);
   }
 
-  #enter(group: CodeGroup | null): void {
+  /** `moved`: what is entered is so already, and its functions are others now. */
+  #enter(group: CodeGroup | null, moved = false): void {
     if (group === null) return;
     const run = this.#code.load(group);
     group.pieces.forEach(({ starts, spans }, i) => {
       for (let index = 0; index < starts.length; index++) {
         const start = starts[index]!;
-        if (this.#blocks.has(start)) continue;
+        const known = this.#blocks.get(start);
+        if (moved ? known?.group !== group : known !== undefined) continue;
         this.#blocks.set(start, { group, run: run[i]!, index, length: starts.length - index, end: spans[1]! });
       }
     });
   }
 
+  /** Makes the blocks of the region at `entry` careful. */
+  warm(entry: number): void {
+    const { space } = this.#machine;
+    this.#enter(this.#translations.careful(this.#code, entry, () => discover(space, entry, REGION_LIMIT).blocks));
+  }
+
   #single(rip: number): Entry | undefined {
     let entry = this.#singles.get(rip);
     if (entry !== undefined) return entry;
+    if (this.#singles.size >= SINGLES_MAX) {
+      for (const { group } of this.#singles.values()) this.#code.unload(group);
+      this.#singles.clear();
+    }
     const block: Block | undefined = discoverBlock(this.#machine.space, rip, 1).blocks[0];
     if (block === undefined) return undefined;
     const group = this.#translations.single(this.#machine.space, block);
@@ -212,12 +226,9 @@ export class CarefulCode {
     return entry;
   }
 
-  /** Forgets all code; it will be asked for again. */
-  forget(): void {
-    for (const entries of [this.#blocks, this.#singles]) {
-      for (const { group } of entries.values()) this.#code.unload(group);
-      entries.clear();
-    }
+  /** After SpaceCode.move. */
+  move(moved: ReadonlySet<CodeGroup>): void {
+    for (const group of moved) if (group.kind === KIND_CAREFUL && this.#code.isLoaded(group)) this.#enter(group, true);
   }
 
   /** Code on the pages has changed. */

@@ -4,9 +4,10 @@
  */
 
 import type { AddressSpace } from '../lvm/address-space.ts';
-import type { CpuEnvironment, CpuExit, VirtualCpu } from '../lvm/cpu.ts';
+import { type CpuEnvironment, type CpuExit, ENTRY_KIND, type VirtualCpu } from '../lvm/cpu.ts';
 import { REGISTER_FILE, USER_END } from '../lvm/layout.ts';
 import { CarefulCode, ERROR_FETCH, ERROR_PRESENT, ERROR_USER, isCanonical } from './careful.ts';
+import { type CodeGroup, KIND_CAREFUL, KIND_COLD, KIND_HOT } from './code-group.ts';
 import { canonicalFlags } from './flags.ts';
 import { EXIT_KIND_CALL, EXIT_KIND_CHAIN, EXIT_KIND_FORWARD, EXIT_KIND_RETURN, EXIT_KIND_SLOW } from './lowering.ts';
 import { fetch, isFailure } from './region.ts';
@@ -47,7 +48,7 @@ interface GuestSpace extends Machine {
   readonly code: SpaceCode;
   readonly careful: CarefulCode;
   /** Of Translations.users. */
-  readonly move: () => void;
+  readonly move: (moved: ReadonlySet<CodeGroup>) => void;
   /** Budget of the run beyond the slice in OFF_BUDGET. */
   later: number;
   /** What OFF_BUDGET_FLOORS is set for. */
@@ -181,9 +182,9 @@ export class TranslatingCpu implements VirtualCpu {
       helper: (id, arg) => runHelper(id, machine, arg),
     });
     const careful = new CarefulCode(machine, u32, code, translations);
-    const move = (): void => {
-      careful.forget();
-      code.move();
+    const move = (moved: ReadonlySet<CodeGroup>): void => {
+      code.move(moved);
+      careful.move(moved);
     };
     translations.users.add(move);
     const guest = { ...machine, u32, code, careful, move, later: 0, exact: null, loaded: null };
@@ -218,8 +219,15 @@ export class TranslatingCpu implements VirtualCpu {
   }
 
   warm(space: AddressSpace, entries: readonly number[]): void {
-    const { code } = this.#guest(space);
-    for (const rip of entries) if (space.isExecutable(rip)) code.resolve(rip);
+    const { code, careful } = this.#guest(space);
+    for (const entry of entries) {
+      const rip = entry % ENTRY_KIND;
+      if (!space.isExecutable(rip)) continue;
+      const kind = Math.floor(entry / ENTRY_KIND);
+      if (kind === KIND_COLD) code.resolve(rip);
+      else if (kind === KIND_HOT) code.heat(rip);
+      else if (kind === KIND_CAREFUL) careful.warm(rip);
+    }
   }
 }
 

@@ -4,6 +4,7 @@
  * more to load than its code.
  *
  * Layout, all integers u32, little-endian:
+ *   bytes before the module
  *   number of groups
  *   each group: kind, number of pieces
  *     each piece: entry, number of spans, their starts and ends, number of starts, the starts
@@ -23,7 +24,7 @@ export interface FreshGroup {
 
 /** Links the groups into a module of their own, and moves them there. Returns the pack. */
 export function sealPack(fresh: readonly FreshGroup[]): Uint8Array<ArrayBuffer> {
-  const words: number[] = [fresh.length];
+  const words: number[] = [0, fresh.length];
   let length = 0;
   for (const { group } of fresh) {
     words.push(group.kind, group.pieces.length);
@@ -33,6 +34,7 @@ export function sealPack(fresh: readonly FreshGroup[]): Uint8Array<ArrayBuffer> 
     }
   }
   const room = words.length * 4 + ((length + 3) & ~3);
+  words[0] = room;
   const pack = linkModule(
     fresh.map(({ group, bodies }) => group.pieces.map(({ entry }, i) => ({ name: entry, body: bodies[i]! }))),
     room,
@@ -67,14 +69,20 @@ export function openPack(pack: Uint8Array<ArrayBuffer>): CodeGroup[] | null {
 }
 
 class PackReader {
-  readonly #pack: Uint8Array<ArrayBuffer>;
-  /** As many whole words as there are. */
+  /** A copy of what stands before the module, so that the module's bytes can be let go once it is compiled. */
+  readonly #head: Uint8Array<ArrayBuffer>;
   readonly #words: Uint32Array;
-  #at = 0;
+  readonly #module: Uint8Array<ArrayBuffer>;
+  #at = 1;
 
   constructor(pack: Uint8Array<ArrayBuffer>) {
-    this.#pack = pack.byteOffset % 4 === 0 ? pack : pack.slice();
-    this.#words = new Uint32Array(this.#pack.buffer, this.#pack.byteOffset, this.#pack.length >>> 2);
+    if (pack.length < 4) throw new RangeError('end');
+    const room = new DataView(pack.buffer, pack.byteOffset).getUint32(0, true);
+    if (room > pack.length || room % 4 !== 0) throw new RangeError('room');
+    // Not pack.slice, which copies nothing where the pack is a Buffer.
+    this.#head = new Uint8Array(pack.subarray(0, room));
+    this.#words = new Uint32Array(this.#head.buffer);
+    this.#module = pack.subarray(room);
   }
 
   groups(): CodeGroup[] {
@@ -95,12 +103,13 @@ class PackReader {
     const whole = found.map(({ kind, pieces }) => ({
       kind,
       pieces: pieces.map((piece) => {
-        const bytes = this.#pack.subarray(at, at + lengthOf(piece.spans));
+        const bytes = this.#head.subarray(at, at + lengthOf(piece.spans));
         at += bytes.length;
         return { ...piece, bytes };
       }),
     }));
-    const module = new CodeModule(this.#pack.subarray((at + 3) & ~3));
+    if (((at + 3) & ~3) !== this.#head.length) throw new RangeError('bytes');
+    const module = new CodeModule(this.#module);
     let first = 0;
     return whole.map(({ kind, pieces }) => {
       const group = new CodeGroup(kind, pieces, module, first);

@@ -4,6 +4,7 @@
  */
 
 import type { AddressSpace } from '../lvm/address-space.ts';
+import { ENTRY_KIND } from '../lvm/cpu.ts';
 import { COMPARED, COMPARED_SIZE, PAGE_SHIFT } from '../lvm/layout.ts';
 import { type CodeGroup, type CodeModule, type CodeSpace, covers, KIND_COLD, type Piece } from './code-group.ts';
 import { jumpCacheEntry, type ModuleImports, TABLE_LIMIT } from './module.ts';
@@ -111,8 +112,12 @@ export class SpaceCode implements CodeSpace {
         hottest = entry;
       }
     }
-    if (most < HOT_SAMPLES) return;
-    const group = this.#translations.hotRegion(this, hottest);
+    if (most >= HOT_SAMPLES) this.heat(hottest);
+  }
+
+  /** Puts hot code in the place of the region at `rip`. */
+  heat(rip: number): void {
+    const group = this.#translations.hotRegion(this, rip);
     if (group !== null) this.#place(group);
   }
 
@@ -132,7 +137,6 @@ export class SpaceCode implements CodeSpace {
       if (slot === undefined) {
         slot = this.#newSlot();
         this.#slots.set(entry, slot);
-        this.#translated.push(entry);
       } else {
         const owner = this.#owners[slot]!;
         if (owner.kind >= group.kind) return;
@@ -162,22 +166,30 @@ export class SpaceCode implements CodeSpace {
 
   /** The group's functions for this space. Its pages are watched from now on. */
   load(group: CodeGroup): RegionFunction[] {
-    let place = this.#groups.get(group);
-    if (place === undefined) {
-      place = { module: group.module, first: group.first };
-      this.#groups.set(group, place);
-      let loaded = this.#loaded.get(place.module);
-      if (loaded === undefined) {
-        const instance = new WebAssembly.Instance(place.module.compile(), this.#imports);
-        loaded = { exports: instance.exports, groups: 0 };
-        this.#loaded.set(place.module, loaded);
-      }
-      loaded.groups++;
+    if (!this.#groups.has(group)) {
+      this.#link(group);
+      this.#translated.push(group.entry + group.kind * ENTRY_KIND);
       for (const page of group.pages) this.space.markCode(page);
     }
-    const { exports } = this.#loaded.get(place.module)!;
-    const { first } = place;
+    const { module, first } = this.#groups.get(group)!;
+    const { exports } = this.#loaded.get(module)!;
     return group.pieces.map((_piece, i) => exports[`f${first + i}`] as RegionFunction);
+  }
+
+  #link(group: CodeGroup): void {
+    const { module, first } = group;
+    this.#groups.set(group, { module, first });
+    let loaded = this.#loaded.get(module);
+    if (loaded === undefined) {
+      const instance = new WebAssembly.Instance(module.compile(), this.#imports);
+      loaded = { exports: instance.exports, groups: 0 };
+      this.#loaded.set(module, loaded);
+    }
+    loaded.groups++;
+  }
+
+  isLoaded(group: CodeGroup): boolean {
+    return this.#groups.has(group);
   }
 
   /** The group's functions are of no more use. */
@@ -189,11 +201,12 @@ export class SpaceCode implements CodeSpace {
     if (--loaded.groups === 0) this.#loaded.delete(place.module);
   }
 
-  /** Groups are in other modules now: uses those. */
-  move(): void {
-    for (const [group, { module }] of [...this.#groups]) {
-      if (module === group.module) continue;
+  /** The groups are in other modules now: uses those. */
+  move(moved: ReadonlySet<CodeGroup>): void {
+    for (const group of moved) {
+      if (!this.#groups.has(group)) continue;
       this.unload(group);
+      this.#link(group);
       const run = this.load(group);
       group.pieces.forEach(({ entry }, i) => {
         const slot = this.#slots.get(entry);
@@ -239,7 +252,7 @@ export class SpaceCode implements CodeSpace {
     for (const group of new Set(this.#groups.keys())) this.#drop(group);
   }
 
-  /** Entries translated since the last call. */
+  /** What was translated since the last call, as VirtualCpu.takeTranslated has it. */
   takeTranslated(): number[] {
     const list = this.#translated;
     this.#translated = [];

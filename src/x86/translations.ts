@@ -3,7 +3,8 @@
  * when there is none, and kept beyond the process in packs if there is a store.
  *
  * Groups are looked for among those known, then in the store, then translated, each into a module of its own. When there
- * are PACK_GROUPS new ones they are sealed: linked into one module, which is used for them from then on.
+ * are PACK_GROUPS new ones they are sealed: linked into one module, which is used for them from then on. Hot ones stay where
+ * V8 has optimised them until they are too many.
  */
 
 import type { AddressSpace } from '../lvm/address-space.ts';
@@ -34,9 +35,9 @@ export const HOT_LIMIT = 300;
 const HOT_REGIONS = 12;
 const HOT_INSTRUCTIONS = 1000;
 /** Groups of a pack. */
-const PACK_GROUPS = 64;
-/** Modules made one by one before all are linked into fewer: V8 cannot have more than 30,000, and dies of it. */
-const MODULES_MAX = 8192;
+const PACK_GROUPS = 32;
+/** Hot groups that stay in modules of their own: V8 cannot have more than 30,000 modules, and dies of it. */
+const STAYING_MAX = 4096;
 /** Groups of one entry, with other bytes or of another kind; the oldest is forgotten. */
 const CANDIDATES = 8;
 
@@ -63,15 +64,15 @@ export class Translations {
   readonly #origin = new Map<CodeModule, StoredPack>();
   /** Made here and not sealed. */
   #unsealed: Unsealed[] = [];
-  /** Modules of one group, made since all that use them were last told to move. */
-  #modules = 0;
-  readonly #modulesMax: number;
-  /** Those who use groups: told when the groups have moved into fewer modules. */
-  readonly users = new Set<() => void>();
+  /** Sealed, and still used where they were before. */
+  #staying: CodeGroup[] = [];
+  readonly #stayingMax: number;
+  /** Those who use groups: told which have moved into another module. */
+  readonly users = new Set<(moved: ReadonlySet<CodeGroup>) => void>();
 
-  constructor(store: CodeStore | null = null, modulesMax = MODULES_MAX) {
+  constructor(store: CodeStore | null = null, stayingMax = STAYING_MAX) {
     this.#store = store;
-    this.#modulesMax = modulesMax;
+    this.#stayingMax = stayingMax;
   }
 
   /** The functions of an address space that its translated code calls. */
@@ -129,13 +130,17 @@ export class Translations {
       this.#store?.add(keys, pack);
     }
     for (let i = 0; i < others.length; i += PACK_GROUPS) sealPack(others.slice(i, i + PACK_GROUPS));
+    this.#move(list.map(({ group }) => group));
   };
 
-  /** There are too many modules: everything moves into those that it is sealed in. */
-  #consolidate(): void {
-    this.#modules = 1;
-    this.seal();
-    for (const move of this.users) move();
+  #move(sealed: readonly CodeGroup[]): void {
+    this.#staying.push(...sealed.filter(({ kind }) => kind === KIND_HOT));
+    const moved = new Set(sealed.filter(({ kind }) => kind !== KIND_HOT));
+    if (this.#staying.length > this.#stayingMax) {
+      for (const group of this.#staying) moved.add(group);
+      this.#staying = [];
+    }
+    for (const move of this.users) move(moved);
   }
 
   // --- finding ---
@@ -148,13 +153,13 @@ export class Translations {
   #find(code: CodeSpace, kind: GroupKind, entry: number): CodeGroup | null {
     const known = this.#pick(code, kind, entry);
     if (known !== null || this.#store === null) return known;
-    let more = false;
     for (const stored of this.#store.find(codeKey(code.space, kind, entry))) {
       if (this.#opened.has(stored.id)) continue;
       this.#opened.add(stored.id);
-      more = this.#open(stored) || more;
+      const found = this.#open(stored) ? this.#pick(code, kind, entry) : null;
+      if (found !== null) return found;
     }
-    return more ? this.#pick(code, kind, entry) : null;
+    return null;
   }
 
   #pick(code: CodeSpace, kind: GroupKind, entry: number): CodeGroup | null {
@@ -235,7 +240,6 @@ export class Translations {
   }
 
   #make(space: AddressSpace, kind: GroupKind, regions: readonly Region[]): FreshGroup {
-    if (this.#modules++ >= this.#modulesMax) this.#consolidate();
     const careful = kind === KIND_CAREFUL;
     const direct = new Set(careful ? [] : regions.map(({ entry }) => entry));
     const bodies: FunctionBody[] = [];

@@ -42,7 +42,7 @@ export class BlobStore {
       const bytes = this.#host.lvm.read(blob, offset, length);
       assert(bytes.length === length, `the image's blob ${blob} is shorter than its size`);
       // A copy: a view would keep (and may share) the host's buffer.
-      const chunk = new BlobChunk(blob, chunks.length, Uint8Array.from(bytes));
+      const chunk = new BlobChunk(blob, chunks.length, new Uint8Array(bytes));
       chunks.push(chunk);
       this.#host.ledger.add(chunk);
     }
@@ -69,7 +69,9 @@ export class BlobStore {
     const [, blob, index] = key.split('/') as [string, BlobId, string];
     const chunks = this.#blobs.get(blob) ?? [];
     this.#blobs.set(blob, chunks);
-    const chunk = new BlobChunk(blob, Number(index), Uint8Array.from(state as Uint8Array));
+    // No copy: nobody changes the part's bytes, and there may be very many.
+    const { buffer, byteOffset, length } = state as Uint8Array;
+    const chunk = new BlobChunk(blob, Number(index), new Uint8Array(buffer, byteOffset, length));
     chunks[Number(index)] = chunk;
     this.#host.ledger.add(chunk);
   }

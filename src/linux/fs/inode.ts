@@ -405,7 +405,7 @@ export class Inode extends Node implements Part {
   }
 
   restoreChunk(index: number, bytes: Uint8Array): void {
-    const chunk = new Chunk(this.ino, index, Uint8Array.from(bytes));
+    const chunk = new Chunk(this.ino, index, new Uint8Array(bytes));
     this.chunks.set(index, chunk);
     this.#host.ledger.add(chunk);
   }

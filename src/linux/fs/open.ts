@@ -198,7 +198,7 @@ export function restoreFile(host: OpenHost, id: number, state: Plain): OpenFile 
       const file = new SyntheticOpenFile(host, id, flags, restorePlace(host, place));
       const saved = state as { offset: number; content: Uint8Array | null };
       file.offset = saved.offset;
-      file.content = saved.content === null ? null : Uint8Array.from(saved.content);
+      file.content = saved.content === null ? null : new Uint8Array(saved.content);
       return file;
     }
     case 'device':
