@@ -1,6 +1,6 @@
 /**
- * Where everything stands in a guest process's 4 GiB WebAssembly memory. Guest address = wasm address; the top 16 MiB,
- * where the library OS maps nothing, hold what translated code needs at constant addresses.
+ * Where everything stands in a guest process's 4 GiB WebAssembly memory. Guest address = wasm address; the first 64 KiB and
+ * the top 16 MiB, where the library OS maps nothing, hold what translated code needs at constant addresses.
  */
 
 /** A guest virtual address, 0 … USER_END. The one place to change for wider address spaces. */
@@ -22,8 +22,8 @@ export const PAGE_STATE = 0xff00_0000;
 export const JUMP_CACHE = 0xff20_0000;
 export const JUMP_CACHE_ENTRIES = 1 << 16;
 
-/** The register file (x86/state.ts has its fields). */
-export const REGISTER_FILE = 0xff40_0000;
+/** The register file (x86/state.ts has its fields): where a constant address has the fewest bytes, for code names it often. */
+export const REGISTER_FILE = 0;
 
 /** Where code is put that the guest's may be equal to (x86/space-code.ts). */
 export const COMPARED = 0xff50_0000;

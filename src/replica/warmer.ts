@@ -4,15 +4,9 @@
  * on the same host.
  */
 
-import { setFlagsFromString } from 'node:v8';
 import type { AddressSpace } from '../lvm/address-space.ts';
 import { assert } from '../lvm/assert.ts';
 import type { CpuEnvironment, VirtualCpu } from '../lvm/cpu.ts';
-
-/** V8 compiles a wasm function when it is first called, which is best where the guest runs: most never are. */
-function compileAhead(ahead: boolean): void {
-  setFlagsFromString(ahead ? '--no-wasm-lazy-compilation' : '--wasm-lazy-compilation');
-}
 
 /** Of a shadow. */
 export interface Translatable {
@@ -46,7 +40,6 @@ export class Warmer {
 
   /** Translates until `until` says so or nothing is left. True: something is left. */
   work(shadow: Translatable, until: () => boolean): boolean {
-    compileAhead(true);
     this.#forget(shadow);
     for (const [id, entries] of shadow.entries) {
       const space = shadow.spaces.get(id);
@@ -90,7 +83,6 @@ export class Warmer {
   adopt(environment: CpuEnvironment): VirtualCpu {
     assert(this.#environment === null, 'a CPU has one machine');
     this.#environment = environment;
-    compileAhead(false);
     return this.#cpu;
   }
 

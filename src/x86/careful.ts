@@ -7,7 +7,7 @@
 import { REGISTER_FILE, STATE_CODE, USER_END } from '../lvm/layout.ts';
 import { type CodeGroup, KIND_CAREFUL } from './code-group.ts';
 import { DEPTH_LIMIT } from './lower-control.ts';
-import { type Block, discover, discoverBlock } from './region.ts';
+import { discover } from './region.ts';
 import type { RegionFunction, SpaceCode } from './space-code.ts';
 import {
   EXIT_CALLED,
@@ -27,9 +27,8 @@ import {
 import type { Machine } from './support.ts';
 import type { Translations } from './translations.ts';
 
-/** Instructions of the region whose blocks are made careful together; of a block outside any region. */
-const REGION_LIMIT = 100;
-const BLOCK_LIMIT = 32;
+/** Instructions that are made careful together. */
+const LIMIT = 40;
 /** Careful blocks run one after the other before a region is translated for the place where they have come to. */
 const BLOCKS_MAX = 64;
 /** Instructions that code was made for one by one; each has a module. */
@@ -47,7 +46,7 @@ export const ERROR_FETCH = 16;
 interface Entry {
   readonly group: CodeGroup;
   readonly run: RegionFunction;
-  /** The instruction of the block to begin with: the function's first argument. */
+  /** The instruction of the group to begin with: the function's first argument. */
   readonly index: number;
   /** Instructions from there to the block's end. */
   readonly length: number;
@@ -177,17 +176,7 @@ export class CarefulCode {
 
   /** The careful block with the instruction at rip; undefined when it cannot be fetched. */
   #block(rip: number): Entry | undefined {
-    const known = this.#blocks.get(rip);
-    if (known !== undefined) return known;
-    const { space } = this.#machine;
-    // All blocks of the region that gave up: what comes next is most likely one of them.
-    const region = this.#code.entryAround(rip);
-    if (region !== undefined) {
-      this.warm(region);
-      const found = this.#blocks.get(rip);
-      if (found !== undefined) return found;
-    }
-    this.#enter(this.#translations.careful(this.#code, rip, () => discoverBlock(space, rip, BLOCK_LIMIT).blocks));
+    if (!this.#blocks.has(rip)) this.warm(rip);
     return this.#blocks.get(rip);
   }
 
@@ -195,20 +184,26 @@ export class CarefulCode {
   #enter(group: CodeGroup | null, moved = false): void {
     if (group === null) return;
     const run = this.#code.load(group);
-    group.pieces.forEach(({ starts, spans }, i) => {
-      for (let index = 0; index < starts.length; index++) {
+    const { starts, spans } = group.pieces[0]!;
+    let index = 0;
+    for (let block = 0; block < spans.length; block += 2) {
+      const end = spans[block + 1]!;
+      // The next block begins with its own first instruction.
+      let behind = index + 1;
+      while (behind < starts.length && starts[behind] !== spans[block + 2]) behind++;
+      for (; index < behind; index++) {
         const start = starts[index]!;
         const known = this.#blocks.get(start);
         if (moved ? known?.group !== group : known !== undefined) continue;
-        this.#blocks.set(start, { group, run: run[i]!, index, length: starts.length - index, end: spans[1]! });
+        this.#blocks.set(start, { group, run: run[0]!, index, length: behind - index, end });
       }
-    });
+    }
   }
 
-  /** Makes the blocks of the region at `entry` careful. */
-  warm(entry: number): void {
+  /** Makes the instruction at rip careful, with what comes next. */
+  warm(rip: number): void {
     const { space } = this.#machine;
-    this.#enter(this.#translations.careful(this.#code, entry, () => discover(space, entry, REGION_LIMIT).blocks));
+    this.#enter(this.#translations.careful(this.#code, rip, () => discover(space, rip, LIMIT).blocks));
   }
 
   #single(rip: number): Entry | undefined {
@@ -218,7 +213,7 @@ export class CarefulCode {
       for (const { group } of this.#singles.values()) this.#code.unload(group);
       this.#singles.clear();
     }
-    const block: Block | undefined = discoverBlock(this.#machine.space, rip, 1).blocks[0];
+    const block = discover(this.#machine.space, rip, 1).blocks[0];
     if (block === undefined) return undefined;
     const group = this.#translations.single(this.#machine.space, block);
     entry = { group, run: this.#code.load(group)[0]!, index: 0, length: 1, end: block.end };

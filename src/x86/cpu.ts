@@ -7,7 +7,7 @@ import type { AddressSpace } from '../lvm/address-space.ts';
 import { type CpuEnvironment, type CpuExit, ENTRY_KIND, type VirtualCpu } from '../lvm/cpu.ts';
 import { REGISTER_FILE, USER_END } from '../lvm/layout.ts';
 import { CarefulCode, ERROR_FETCH, ERROR_PRESENT, ERROR_USER, isCanonical } from './careful.ts';
-import { type CodeGroup, KIND_CAREFUL, KIND_COLD, KIND_HOT } from './code-group.ts';
+import { type CodeGroup, KIND_CAREFUL, KIND_HOT } from './code-group.ts';
 import { canonicalFlags } from './flags.ts';
 import { EXIT_KIND_CALL, EXIT_KIND_CHAIN, EXIT_KIND_FORWARD, EXIT_KIND_RETURN, EXIT_KIND_SLOW } from './lowering.ts';
 import { fetch, isFailure } from './region.ts';
@@ -224,9 +224,8 @@ export class TranslatingCpu implements VirtualCpu {
       const rip = entry % ENTRY_KIND;
       if (!space.isExecutable(rip)) continue;
       const kind = Math.floor(entry / ENTRY_KIND);
-      if (kind === KIND_COLD) code.resolve(rip);
-      else if (kind === KIND_HOT) code.heat(rip);
-      else if (kind === KIND_CAREFUL) careful.warm(rip);
+      if (kind === KIND_CAREFUL) careful.warm(rip);
+      else code.warm(rip, kind === KIND_HOT);
     }
   }
 }

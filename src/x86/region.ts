@@ -55,28 +55,9 @@ export function isFailure(result: Instruction | FetchFailure): result is FetchFa
   return 'kind' in result;
 }
 
-/** The block as a region of its own: for careful code. */
-export function singleBlock(block: Block): Region {
-  return { entry: block.start, blocks: [block], index: new Map(), failure: null };
-}
-
-/** At most `limit` instructions from `entry` on, up to the first that may not go on to the next one. */
-export function discoverBlock(space: AddressSpace, entry: number, limit: number): Region {
-  const insns: Instruction[] = [];
-  let rip = entry;
-  let failure: FetchFailure | null = null;
-  while (insns.length < limit) {
-    const insn = fetch(space, rip);
-    if (isFailure(insn)) {
-      if (rip === entry) failure = insn;
-      break;
-    }
-    insns.push(insn);
-    rip += insn.length;
-    if (insn.flow !== 'next') break;
-  }
-  const blocks = insns.length === 0 ? [] : [{ start: entry, insns, end: rip }];
-  return { entry, blocks, index: new Map(), failure };
+/** The blocks as careful code has them: each goes on outside. */
+export function separate(blocks: readonly Block[]): Region {
+  return { entry: blocks[0]!.start, blocks, index: new Map(), failure: null };
 }
 
 const nowhere = (): boolean => false;

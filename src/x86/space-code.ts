@@ -112,21 +112,22 @@ export class SpaceCode implements CodeSpace {
         hottest = entry;
       }
     }
-    if (most >= HOT_SAMPLES) this.heat(hottest);
+    if (most >= HOT_SAMPLES) this.#heat(hottest);
+  }
+
+  /** The region at `rip`, or if `hot` the hot code for it, is ready to run afterwards. */
+  warm(rip: number, hot: boolean): void {
+    if (hot) this.#heat(rip);
+    else this.resolve(rip);
+    const slot = this.#slots.get(rip);
+    const group = slot === undefined ? null : this.#owners[slot]!;
+    if (group !== null) for (const run of this.load(group)) run(-1, 0);
   }
 
   /** Puts hot code in the place of the region at `rip`. */
-  heat(rip: number): void {
+  #heat(rip: number): void {
     const group = this.#translations.hotRegion(this, rip);
     if (group !== null) this.#place(group);
-  }
-
-  /** Entry of a region in use that has code at rip. */
-  entryAround(rip: number): number | undefined {
-    for (const { pieces } of this.#byPage.get(rip >>> PAGE_SHIFT) ?? []) {
-      for (const piece of pieces) if (covers(piece, rip)) return piece.entry;
-    }
-    return undefined;
   }
 
   /** Puts the group's functions into slots, in the place of worse ones. */

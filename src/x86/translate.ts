@@ -1,5 +1,6 @@
 /**
- * A region becomes a WebAssembly function `(depth, rip) → next rip or 0`.
+ * A region becomes a WebAssembly function `(depth, rip) → next rip or 0`. Called with a negative depth it does nothing:
+ * V8 compiles a function when it is first called, and so it can be made to (VirtualCpu.warm).
  *
  * Where a run may stop for its budget is part of what the guest is, not of how it was translated: before the target of a
  * taken branch that does not go forward, of a call or an indirect jump, and between the iterations of a REP instruction;
@@ -62,7 +63,7 @@ export class Translator {
   readonly #model = new UsageModel();
 
   /**
-   * The region's function. A careful region has one block. `direct`: entries of regions that will be in the same module,
+   * The region's function; of careful code the first argument is the number of the instruction to begin with. `direct`: entries of regions that will be in the same module,
    * for direct calls, which name them in `calls`.
    */
   translate(region: Region, careful: boolean, direct: ReadonlySet<number>): FunctionBody {
@@ -70,10 +71,10 @@ export class Translator {
     const model = this.#model;
     const expected = noUsage();
     for (const block of region.blocks) for (const insn of block.insns) model.expect(insn, expected);
-    const structure = structureOf(region.blocks.map((block) => successors(region, block, careful)));
+    const structure = careful ? null : structureOf(region.blocks.map((block) => successors(region, block)));
     for (;;) {
       code.reset();
-      const touched = new RegionTranslator(code, expected, model, region, structure, careful, direct).run();
+      const touched = new RegionTranslator(code, expected, model, region, structure, direct).run();
       if (covers(expected, touched)) return code.body();
       addUsage(expected, touched);
     }
@@ -81,9 +82,8 @@ export class Translator {
 }
 
 /** Numbers of the region's blocks that control goes to from `block`. */
-function successors(region: Region, block: Block, careful: boolean): number[] {
+function successors(region: Region, block: Block): number[] {
   const result: number[] = [];
-  if (careful) return result;
   const last = block.insns.at(-1)!;
   const add = (rip: number): void => {
     const to = region.index.get(rip);
@@ -102,7 +102,8 @@ class RegionTranslator {
   readonly #code: Code;
   readonly #model: UsageModel;
   readonly #region: Region;
-  readonly #structure: Structure;
+  /** Null: careful code. */
+  readonly #structure: Structure | null;
   /** Wasm block whose end is before a merge node, loop of a loop header. */
   readonly #forward = new Map<number, number>();
   readonly #backward = new Map<number, number>();
@@ -116,14 +117,13 @@ class RegionTranslator {
     usage: Usage,
     model: UsageModel,
     region: Region,
-    structure: Structure,
-    careful: boolean,
+    structure: Structure | null,
     direct: ReadonlySet<number>,
   ) {
     this.#model = model;
     this.#direct = direct;
     this.#code = code;
-    this.#ctx = new LoweringContext(code, usage, careful, isVector);
+    this.#ctx = new LoweringContext(code, usage, structure === null, isVector);
     this.#region = region;
     this.#structure = structure;
   }
@@ -132,15 +132,18 @@ class RegionTranslator {
   run(): Usage {
     const ctx = this.#ctx;
     const code = this.#code;
+    if (!ctx.careful) {
+      code.localGet(ctx.depthParam).i32Const(0).i32LtS().if();
+      code.i32Const(0).return();
+      code.end();
+    }
     ctx.reload();
     ctx.entry = this.#region.entry;
     ctx.exitBlock = code.block();
     if (!ctx.careful) ctx.slowBlock = code.block();
-    if (this.#structure.reducible) {
-      this.#tree(0);
-    } else {
-      this.#dispatcher();
-    }
+    if (this.#structure === null) this.#careful();
+    else if (this.#structure.reducible) this.#tree(this.#structure, 0);
+    else this.#dispatcher();
     code.unreachable();
     code.end();
     if (!ctx.careful) {
@@ -197,34 +200,35 @@ class RegionTranslator {
 
   // --- structured ---
 
-  #tree(node: number): void {
+  #tree(structure: Structure, node: number): void {
     const code = this.#code;
-    const merges = this.#structure.children[node]!.filter((child) => this.#structure.isMerge[child]);
-    const loop = this.#structure.isLoop[node];
+    const merges = structure.children[node]!.filter((child) => structure.isMerge[child]);
+    const loop = structure.isLoop[node];
     if (loop) this.#backward.set(node, code.loop());
-    this.#within(node, merges, merges.length - 1);
+    this.#within(structure, node, merges, merges.length - 1);
     if (loop) code.end();
   }
 
   /** The node's code with the blocks of its merge children around: the last in order is the outermost. */
-  #within(node: number, merges: readonly number[], last: number): void {
+  #within(structure: Structure, node: number, merges: readonly number[], last: number): void {
     if (last < 0) {
       this.#block(node);
       return;
     }
     const merge = merges[last]!;
     this.#forward.set(merge, this.#code.block());
-    this.#within(node, merges, last - 1);
+    this.#within(structure, node, merges, last - 1);
     this.#code.end();
-    this.#tree(merge);
+    this.#tree(structure, merge);
   }
 
   /** Control goes from `from` to the address, inside the region or out of it; `branch`: by a branch taken. */
   #goto(from: number, rip: number, branch: boolean): void {
     const ctx = this.#ctx;
-    const to = ctx.careful ? undefined : this.#region.index.get(rip);
+    const to = this.#region.index.get(rip);
+    const structure = this.#structure;
     const mayStop = branch && rip <= ctx.insn.rip;
-    if (to === undefined) {
+    if (to === undefined || structure === null) {
       ctx.exit(mayStop ? EXIT_KIND_CHAIN : EXIT_KIND_FORWARD, rip, 0);
       return;
     }
@@ -235,12 +239,30 @@ class RegionTranslator {
     }
     if (this.#dispatch >= 0) {
       this.#code.i32Const(to).localSet(this.#pc).brTo(this.#dispatch);
-    } else if (this.#structure.order[to]! <= this.#structure.order[from]!) {
+    } else if (structure.order[to]! <= structure.order[from]!) {
       this.#code.brTo(this.#backward.get(to)!);
-    } else if (this.#structure.isMerge[to]) {
+    } else if (structure.isMerge[to]) {
       this.#code.brTo(this.#forward.get(to)!);
     } else {
-      this.#tree(to);
+      this.#tree(structure, to);
+    }
+  }
+
+  // --- careful ---
+
+  #careful(): void {
+    const { blocks } = this.#region;
+    const code = this.#code;
+    if (blocks.length > 1) {
+      for (let i = 0; i < blocks.length; i++) code.block();
+      const blockOf = blocks.flatMap(({ insns }, i) => insns.map(() => i));
+      code.localGet(this.#ctx.depthParam).brTable(blockOf, 0);
+    }
+    let first = 0;
+    for (let i = 0; i < blocks.length; i++) {
+      if (blocks.length > 1) code.end();
+      this.#block(i, first);
+      first += blocks[i]!.insns.length;
     }
   }
 
@@ -262,7 +284,8 @@ class RegionTranslator {
 
   // --- a block ---
 
-  #block(node: number): void {
+  /** `first`: the number of its first instruction, in careful code. */
+  #block(node: number, first = 0): void {
     const ctx = this.#ctx;
     const code = this.#code;
     const block = this.#region.blocks[node]!;
@@ -270,14 +293,19 @@ class RegionTranslator {
     ctx.flagOpKnown = -1;
     ctx.mxcsrChecked = false;
     ctx.ended = false;
-    code.localGet(ctx.budget).i64Const(count).i64Sub();
+    code
+      .localGet(ctx.budget)
+      .i64Const(first + count)
+      .i64Sub();
+    if (ctx.careful) code.localGet(ctx.depthParam).i64ExtendI32U().i64Add();
+    code.localSet(ctx.budget);
     if (ctx.careful && count > 1) {
-      // The function's first argument is the instruction to begin with.
-      code.localGet(ctx.depthParam).i64ExtendI32U().i64Add().localSet(ctx.budget);
       for (let i = 0; i < count; i++) code.block();
-      code.localGet(ctx.depthParam).brTable([...Array(count).keys()], 0);
-    } else {
-      code.localSet(ctx.budget);
+      code
+        .localGet(ctx.depthParam)
+        .i32Const(first)
+        .i32Sub()
+        .brTable([...Array(count).keys()], 0);
     }
     let run: Run | null = null;
     ctx.accesses.begin(block.insns);

@@ -24,7 +24,7 @@ import {
 import { type CodeKey, type CodeStore, codeKey, type StoredPack } from './code-store.ts';
 import { helpersModule, linkModule } from './module.ts';
 import { type FreshGroup, openPack, sealPack } from './pack.ts';
-import { type Block, discover, exitsOf, type Region, singleBlock } from './region.ts';
+import { type Block, discover, exitsOf, type Region, separate } from './region.ts';
 import { Translator } from './translate.ts';
 
 /** Instructions of a region when it is first reached: most code runs once or twice, so little is translated ahead. */
@@ -106,12 +106,12 @@ export class Translations {
     if (known !== null) return known;
     const list = blocks();
     if (list.length === 0) return null;
-    return this.#keep(code.space, this.#make(code.space, KIND_CAREFUL, list.map(singleBlock)));
+    return this.#keep(code.space, this.#make(code.space, KIND_CAREFUL, [separate(list)]));
   }
 
   /** Careful code for one instruction; it is not kept. */
   single(space: AddressSpace, block: Block): CodeGroup {
-    return this.#make(space, KIND_CAREFUL, [singleBlock(block)]).group;
+    return this.#make(space, KIND_CAREFUL, [separate([block])]).group;
   }
 
   /** Links groups that are in modules of their own, and gives them to the store. */
