@@ -5,7 +5,7 @@
  * Prints a table (with --json one line of JSON per measurement instead), then one line of JSON:
  * {"throughputRatio":…,"addedP50Ms":…,"pauseMsP99":…,"blackoutMsP50":…,"blackoutMsMax":…,"rssMiBMax":…}
  * throughputRatio: two replicas ÷ native, SET at 50 clients unpipelined. addedP50Ms: a write's p50 at one client, two
- * replicas − native. rssMiBMax: of an idle replica process, after the load.
+ * replicas − native. rssMiBMax: of an idle replica process, before the load.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -58,12 +58,14 @@ const say = (text: string) => console.error(text);
 const packages = await ensurePackages(['redis-server', 'redis-benchmark'], ['redis-server', 'redis-tools'], say);
 const services = await startAll(options.modes.split(','), packages);
 try {
+  await sleep(5000);
+  const idle = await idleMemory();
   const rows = await measureAll();
   const epochs = await epochFigures();
   await sleep(1000);
-  const idle = await idleMemory();
+  const loaded = await idleMemory();
   const blackouts = services.has('2') ? await failovers(services.get('2')!, Number(options.failovers)) : [];
-  print(rows, epochs, blackouts, idle);
+  print(rows, epochs, blackouts, idle, loaded);
 } finally {
   await Promise.all([...services.values()].map((service) => service.stop()));
 }
@@ -168,12 +170,19 @@ async function failovers(service: Service, count: number): Promise<number[]> {
   return blackouts.sort((a, b) => a - b);
 }
 
-function print(rows: readonly Row[], epochs: EpochFigures, blackouts: readonly number[], idle: number): void {
+function print(
+  rows: readonly Row[],
+  epochs: EpochFigures,
+  blackouts: readonly number[],
+  idle: number,
+  loaded: number,
+): void {
   const find = (mode: string, clients: number, pipeline: number) =>
     rows.find((r) => r.mode === mode && /^SET/i.test(r.test) && r.clients === clients && r.pipeline === pipeline);
   if (options.json) {
     for (const row of rows) console.log(JSON.stringify(row));
-    console.log(JSON.stringify({ ...epochs, blackoutsMs: blackouts.map(round) }));
+    const blackoutsMs = blackouts.map((ms) => round(ms));
+    console.log(JSON.stringify({ ...epochs, blackoutsMs, rssMiBAfterLoad: round(loaded) }));
   } else {
     const header = ['mode', 'test', 'clients', 'pipeline', 'ops/s', 'p50 ms', 'p99 ms'];
     const cells = rows.map((r) => [
@@ -186,7 +195,7 @@ function print(rows: readonly Row[], epochs: EpochFigures, blackouts: readonly n
       r.p99Ms,
     ]);
     console.log(table(header, cells));
-    console.log(`\nepochs: ${JSON.stringify(epochs)}`);
+    console.log(`\nepochs: ${JSON.stringify(epochs)}; after the load a replica has ${round(loaded)} MiB`);
   }
   const [native, two] = [find('native', 50, 1), find('2', 50, 1)];
   const [nativeOne, twoOne] = [find('native', 1, 1), find('2', 1, 1)];
