@@ -10,7 +10,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CLI } from '../examples/redis/status.ts';
-import { hasProduct } from './support/product.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tardigrade-programs-'));
 const SQL = `create table t(a integer primary key, b text);
@@ -65,7 +64,7 @@ const PROGRAMS: readonly (readonly [name: string, command: readonly string[], in
   ['sqlite3', ['/usr/bin/sqlite3', ':memory:'], SQL],
 ];
 
-describe.skipIf(!hasProduct())('one replica is like running the program', () => {
+describe('one replica is like running the program', () => {
   beforeAll(() => {
     if (!existsSync('/usr/bin/gcc')) return;
     const compile = (name: string, ...flags: string[]) => {

@@ -10,10 +10,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { full } from './support/product.ts';
+import { fileOptions } from '../examples/redis/packages.ts';
+import { full, redisProgram } from './support/product.ts';
 
 const execute = promisify(execFile);
 const SCRIPT = fileURLToPath(new URL('./determinism/hash.ts', import.meta.url));
+const MACHINE = fileURLToPath(new URL('./determinism/machine.ts', import.meta.url));
+const redis = await redisProgram();
 const SEED = Number(process.env.SEED ?? 20261124);
 
 async function hashes(tier: string, ...args: readonly (string | number)[]): Promise<string[]> {
@@ -54,3 +57,32 @@ test.skipIf(!existsSync('/usr/bin/gcc'))('a long floating-point program', { time
     rmSync(folder, { recursive: true });
   }
 });
+
+test.skipIf(redis === null)(
+  'a whole machine: redis with a client, recorded and replayed',
+  { timeout: 600_000 },
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tardigrade-determinism-'));
+    const log = join(folder, 'log');
+    const { program, packages } = redis!;
+    const files = fileOptions(packages).filter((option) => option !== '--file');
+    const run = async (tier: readonly string[], mode: string): Promise<string[]> => {
+      const words = [...tier, MACHINE, mode, log, program.path, ...program.args];
+      const options = { maxBuffer: 1 << 24, env: { ...process.env, FILES: files.join('\n') } };
+      const { stdout } = await execute(process.execPath, words, options);
+      return stdout.trim().split('\n');
+    };
+    try {
+      const recorded = await run([], 'record');
+      expect(recorded.length).toBeGreaterThan(10);
+      const [liftoff, turbofan] = await Promise.all([
+        run(['--liftoff-only'], 'replay'),
+        run(['--no-liftoff'], 'replay'),
+      ]);
+      expect(liftoff).toEqual(recorded);
+      expect(turbofan).toEqual(recorded);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  },
+);

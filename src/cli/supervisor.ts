@@ -1,7 +1,5 @@
-/** What the command line needs of a running service. The supervisor (src/supervisor/control.ts) is to provide it. */
+/** What the command line needs of a running service; src/supervisor/control.ts provides it. */
 
-import { existsSync } from 'node:fs';
-import { OperatorError } from './errors.ts';
 import type { RunRequest } from './run-options.ts';
 import type { Named } from './services.ts';
 
@@ -49,16 +47,7 @@ export interface Supervisor {
   stop(id: string): Promise<void>;
 }
 
-const MODULE = new URL('../supervisor/control.ts', import.meta.url);
-
-/** Throws TG_NOT_BUILT in a checkout without the supervisor. */
+/** Loaded when it is wanted: help and version need none of it. */
 export async function supervisor(): Promise<Supervisor> {
-  if (!existsSync(MODULE)) {
-    throw new OperatorError(
-      'TG_NOT_BUILT',
-      'this checkout has no supervisor yet, so no program can be run',
-      'docs/limits.md',
-    );
-  }
-  return (await import(MODULE.href)) as Supervisor;
+  return import('../supervisor/control.ts');
 }
