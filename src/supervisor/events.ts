@@ -1,5 +1,6 @@
 /** What happens to a service, for the operator: words on stderr, or with --json an object a line. */
 
+import { constants } from 'node:os';
 import type { Writable } from 'node:stream';
 
 export type ServiceEvent =
@@ -22,6 +23,10 @@ export function teller(json: boolean, to: Writable): Tell {
   };
 }
 
+function signalName(signo: number): string {
+  return Object.entries(constants.signals).find(([, number]) => number === signo)?.[0] ?? `signal ${signo}`;
+}
+
 function inWords(event: ServiceEvent): string | null {
   switch (event.event) {
     case 'started':
@@ -39,7 +44,7 @@ function inWords(event: ServiceEvent): string | null {
     case 'alarm':
       return `${event.code}: ${event.member}: ${event.text}`;
     default:
-      // The exit status says it.
-      return null;
+      // Otherwise the exit status says it.
+      return event.signal === null ? null : `the program was ended by ${signalName(event.signal)}`;
   }
 }
