@@ -4,7 +4,7 @@
  */
 
 import type { CpuExit } from '../lvm/cpu.ts';
-import { PROT_EXEC, PROT_READ, PROT_WRITE, USER_END } from '../lvm/layout.ts';
+import { PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE, USER_END } from '../lvm/layout.ts';
 import { rflags } from '../x86/flags.ts';
 import {
   OFF_FCW,
@@ -31,6 +31,8 @@ import type { Thread } from './thread.ts';
 
 /** Of a page fault's error code (SDM vol. 3, 4.7). */
 const ERROR_WRITE = 2;
+/** An instruction has at most so many (SDM vol. 2, 2.3.11). */
+const CODE_BYTES = 15;
 const ERROR_FETCH = 16;
 
 const STOPS = [S.SIGSTOP, S.SIGTSTP, S.SIGTTIN, S.SIGTTOU].reduce((set, signo) => set | S.signalBit(signo), 0n);
@@ -308,6 +310,9 @@ function floatCode({ context }: Thread, x87: boolean): number {
 }
 
 /** For crash reports. */
-export function describeState({ context }: Thread): string {
-  return `rip 0x${context.rip.toString(16)}, eflags 0x${rflags(context).toString(16)}`;
+export function describeState({ context, process }: Thread): string {
+  const { rip } = context;
+  const code = rip < USER_END ? process.space.read(rip, Math.min(CODE_BYTES, PAGE_SIZE - (rip % PAGE_SIZE))) : null;
+  const bytes = code === null ? 'none' : [...code].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
+  return `rip 0x${rip.toString(16)}, code there ${bytes}, eflags 0x${rflags(context).toString(16)}`;
 }

@@ -24,8 +24,8 @@ export interface Running {
   readonly queued: () => number;
   /** This epoch ends now. */
   readonly capturing: (epoch: number) => void;
-  /** The guest has nothing to do. */
-  readonly idle: () => void;
+  /** The guest had a slice of time. `idle`: it has nothing more to do. */
+  readonly ran: (idle: boolean) => void;
 }
 
 /** After an epoch's end, turn idly for at most so long. */
@@ -111,10 +111,10 @@ export class GuestLoop {
   }
 
   #run(): void {
-    const { runner, queued, idle } = this.#running!;
+    const { runner, queued, ran } = this.#running!;
     const startMs = performance.now();
     runner.run();
-    if (!runner.busy) idle();
+    ran(!runner.busy);
     if (queued() <= QUEUED_MAX) return;
     const endMs = performance.now();
     this.#standBackUntilMs = endMs + Math.min(STAND_BACK_MS_MAX, endMs - startMs);

@@ -36,6 +36,8 @@ export interface Machine extends Guest, Capturable {
   resync(): void;
   /** Standard input that the guest was given and has not read. */
   readonly consoleInput: { readonly available: number };
+  /** What made a guest process dump core, the last time since this machine was made. */
+  readonly lastCrash: string | null;
   /** Name → count; part of the state. */
   readonly unimplementedCalls: ReadonlyMap<string, number>;
 }

@@ -198,6 +198,7 @@ export class Replica {
     };
     const output = new OutputCommit(lvm, sink, host?.output ?? null);
     const machine = make(output);
+    let { lastCrash: crash } = machine;
     this.#serving = { machine, lvm, link };
     this.#loop.start({
       machine,
@@ -205,9 +206,14 @@ export class Replica {
       blocked: () => outbox.full,
       queued: () => this.#mesh.queued,
       capturing: (epoch) => this.#safe.captured(epoch, lvm.taken),
-      idle: () => {
-        settle?.();
-        if (settle !== null) settle = () => {};
+      ran: (idle) => {
+        if (machine.lastCrash !== crash) {
+          crash = machine.lastCrash;
+          say({ kind: 'alarm', code: 'TG_GUEST_CRASHED', text: String(crash) });
+        }
+        if (!idle || settle === null) return;
+        settle();
+        settle = () => {};
       },
     });
     say({ kind: 'serving', taken: lvm.taken });

@@ -48,6 +48,7 @@ export class SoloService implements Controlled {
   #gateway: Gateway | null = null;
   #published: Published | null = null;
   #machine: Machine | null = null;
+  #crash: string | null = null;
   #runner: GuestRunner | null = null;
   #immediate: NodeJS.Immediate | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -151,6 +152,7 @@ export class SoloService implements Controlled {
     if (runner === null || this.#writers.some((writer) => writer.queued > OUTPUT_MAX)) return;
     try {
       if (runner.hasWork) runner.run();
+      this.#reportCrash();
     } catch (error) {
       this.#runner = null;
       this.#result.reject(error);
@@ -164,6 +166,14 @@ export class SoloService implements Controlled {
       this.#timer = setTimeout(this.#turn, Math.max(1, Math.ceil(runner.sleepMs)));
     }
   };
+
+  /** The one thing that is said here beside what the program says. */
+  #reportCrash(): void {
+    const { lastCrash } = this.#machine!;
+    if (lastCrash === this.#crash) return;
+    this.#crash = lastCrash;
+    this.#options.err.write(`tardigrade: TG_GUEST_CRASHED: ${lastCrash}\n`);
+  }
 
   #console(stream: 1 | 2, bytes: Uint8Array): void {
     const offset = this.#offsets[stream - 1]!;

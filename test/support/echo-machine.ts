@@ -25,6 +25,7 @@ class EchoMachine implements Machine {
   readonly spaces = new Map<number, AddressSpace>();
   readonly unimplementedCalls = new Map<string, number>([['rseq', 1]]);
   readonly consoleInput = { available: 0 };
+  readonly lastCrash = null;
   readonly cpu: VirtualCpu;
   instructions = 0;
   readonly #lvm: Lvm;
