@@ -14,7 +14,7 @@ const AHEAD = 32;
 
 /** Instructions that write no general register but their first operand. */
 const SIMPLE = new Set(
-  'mov movzx movsx movsxd lea add sub adc sbb and or xor cmp test inc dec neg not shl shr sar imul cmovcc setcc nop'.split(
+  'mov movzx movsx movsxd lea add sub adc sbb and or xor cmp test inc dec neg not shl shr sar imul cmovcc setcc popcnt crc32 nop'.split(
     ' ',
   ),
 );

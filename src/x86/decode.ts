@@ -22,7 +22,7 @@ import type {
   RepPrefix,
 } from './instruction.ts';
 import { ARITHMETIC_FLAGS, OF } from './state.ts';
-import { CONDITION_FLAGS, FORMS, type Form, formsOf, type OperandSpec } from './table.ts';
+import { CONDITION_FLAGS, FORMS, type Form, formsOf, OPCODES, type OperandSpec } from './table.ts';
 
 export interface DecodeError {
   /**
@@ -157,11 +157,18 @@ class Decoder {
             this.#rex = byte;
             continue;
           }
-          this.#opcode = byte === 0x0f ? 0x100 | this.#byte() : byte;
+          this.#opcode = byte === 0x0f ? this.#escaped() : byte;
           return;
       }
       this.#rex = 0;
     }
+  }
+
+  /** The opcode behind 0f: SDM vol. 2, appendix A.2.3 and A.2.4. */
+  #escaped(): number {
+    const byte = this.#byte();
+    if (byte === 0x38) return 0x200 | this.#byte();
+    return byte === 0x3a ? 0x300 | this.#byte() : 0x100 | byte;
   }
 
   #run(): Instruction | DecodeError {
@@ -275,6 +282,8 @@ class Decoder {
         return register ? this.#operandSize : 2;
       case 'i':
         return register ? 4 : 2;
+      case 'k':
+        return register ? 4 : 1;
       default:
         return 0;
     }
@@ -493,9 +502,9 @@ const DECODER = new Decoder();
 
 const PREFIXES = ['np', '66', 'f2', 'f3'] as const;
 /** Opcodes of which the byte behind tells the form. */
-const USES_MODRM = Uint8Array.from({ length: 512 }, (_, opcode) => Number(formsOf(opcode).some((f) => f.hasModrm)));
+const USES_MODRM = Uint8Array.from({ length: OPCODES }, (_, opcode) => Number(formsOf(opcode).some((f) => f.hasModrm)));
 /** By (opcode, prefix, modrm): 1 + the form's number; 0 where it was not searched for yet. */
-const FOUND = new Int16Array(512 * 4 * 256);
+const FOUND = new Int16Array(OPCODES * 4 * 256);
 const NO_FORM = -1;
 
 function searchForm(opcode: number, prefix: string, modrm: number): Form | null {

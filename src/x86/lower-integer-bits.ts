@@ -1,9 +1,9 @@
-/** Shifts, rotations, bit tests and scans, byte swap. Intel SDM vol. 2. */
+/** Shifts, rotations, bit tests, scans and counts, byte swap, CRC-32C. Intel SDM vol. 2. */
 
 import { KIND_LOGIC, KIND_RESULT } from './flags.ts';
 import type { Instruction, Operand } from './instruction.ts';
 import type { Place } from './lower-integer.ts';
-import { asImmediate, asRegister, type Lowering, type LoweringContext } from './lowering.ts';
+import { asImmediate, asRegister, FUNC_CRC32C, type Lowering, type LoweringContext } from './lowering.ts';
 import { ARITHMETIC_FLAGS, CF, OF, OFF_FS_BASE, OFF_GS_BASE } from './state.ts';
 
 type OpenPlace = (ctx: LoweringContext, operand: Operand, size: number, write?: boolean) => Place;
@@ -361,6 +361,38 @@ function byteSwap(ctx: LoweringContext, insn: Instruction): void {
   ctx.setReg(index, insn.size);
 }
 
+/** Every flag but ZF is cleared. */
+function populationCount(ctx: LoweringContext, insn: Instruction): void {
+  const code = ctx.code;
+  ctx.getOperand(insn.operands[1]!, insn.size);
+  const value = ctx.toTemp('i64');
+  code.localGet(value).i64Popcnt();
+  ctx.setReg(asRegister(insn.operands[0]).index, insn.size);
+  if (ctx.flagsDead) return;
+  code.localGet(value).i64Eqz().i64ExtendI32U().i64Const(6).i64Shl();
+  ctx.setFlagsBits();
+}
+
+/**
+ * A CRC takes in 64 bits in one step; fewer, with as many zeros before them, which change nothing when the CRC is 0: what
+ * of the old one they do not meet is only shifted.
+ */
+function crc32(ctx: LoweringContext, insn: Instruction): void {
+  const code = ctx.code;
+  const [to, from] = insn.operands as [Operand, Operand];
+  const { index } = asRegister(to);
+  const size = from.kind === 'target' ? 8 : from.size;
+  const bits = size * 8;
+  ctx.getOperand(from, size);
+  ctx.getReg(index, 4);
+  const crc = ctx.toTemp('i64');
+  code.localGet(crc).i64Xor();
+  if (bits < 64) code.i64Const(64 - bits).i64Shl();
+  code.call(FUNC_CRC32C);
+  if (bits < 32) code.localGet(crc).i64Const(bits).i64ShrU().i64Xor();
+  ctx.setReg(index, 8);
+}
+
 export function addBitLowerings(map: Map<string, Lowering>, openPlace: OpenPlace, setCarry: SetCarry): void {
   for (const op of ['shl', 'shr', 'sar'] as const) map.set(op, shift(op, openPlace));
   map.set('shld', shiftDouble(true, openPlace));
@@ -373,4 +405,6 @@ export function addBitLowerings(map: Map<string, Lowering>, openPlace: OpenPlace
   map.set('bsf', scan(true));
   map.set('bsr', scan(false));
   map.set('bswap', byteSwap);
+  map.set('popcnt', populationCount);
+  map.set('crc32', crc32);
 }

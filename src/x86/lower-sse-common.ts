@@ -51,7 +51,8 @@ export function source(ctx: LoweringContext, operand: Operand, unaligned = false
     code.localGet(address);
     if (operand.size === 16) code.v128Load();
     else if (operand.size === 8) code.v128Load64Zero();
-    else code.v128Load32Zero();
+    else if (operand.size === 4) code.v128Load32Zero();
+    else code.v128Const(0n, 0n).v128Load16Lane(0);
     return ctx.toTemp('v128');
   }
   if (operand.kind !== 'reg') throw new Error('operand');

@@ -111,10 +111,47 @@ function quieted(ctx: LoweringContext, size: FloatSize, local: number): void {
   else ctx.code.i64Or();
 }
 
-function notEqual(ctx: LoweringContext, size: FloatSize, local: number): void {
+/** Pushes the mask of the lanes that are NaNs. */
+export function notEqual(ctx: LoweringContext, size: FloatSize, local: number): void {
   ctx.code.localGet(local).localGet(local);
   if (size === 4) ctx.code.f32x4Ne();
   else ctx.code.f64x2Ne();
+}
+
+/** Pushes what an operation on the v128 locals `a` (-1: there is only `b`) and `b` gives in lanes whose result is a NaN. */
+function pushNans(ctx: LoweringContext, size: FloatSize, a: number, b: number): void {
+  const code = ctx.code;
+  if (a >= 0) {
+    code.localGet(a);
+    splat(ctx, size, QUIET[size]);
+    code.v128Or();
+  }
+  code.localGet(b);
+  splat(ctx, size, QUIET[size]);
+  code.v128Or();
+  splat(ctx, size, DEFAULT_NAN[size]);
+  notEqual(ctx, size, b);
+  code.v128Bitselect();
+  if (a >= 0) {
+    notEqual(ctx, size, a);
+    code.v128Bitselect();
+  }
+}
+
+/** Replaces the packed result on the stack by one with the bits of its NaNs. In a run leaves where there are any. */
+export function repairNans(ctx: LoweringContext, size: FloatSize, a: number, b: number): void {
+  const code = ctx.code;
+  const result = ctx.toTemp('v128');
+  notEqual(ctx, size, result);
+  const nans = ctx.temp('v128');
+  code.localTee(nans).v128AnyTrue().if();
+  if (ctx.inRun) {
+    ctx.exit(EXIT_KIND_SLOW, ctx.insn.rip, ctx.remaining);
+  } else {
+    pushNans(ctx, size, a, b);
+    code.localGet(result).localGet(nans).v128Bitselect().localSet(result);
+  }
+  code.end().localGet(result);
 }
 
 function packed(op: Arithmetic, size: FloatSize): Lowering {
@@ -127,33 +164,7 @@ function packed(op: Arithmetic, size: FloatSize): Lowering {
     floating(ctx, { op: insn.op, a, b, type: 'v128' }, () => {
       if (op !== 'sqrt') code.localGet(a);
       code.localGet(b)[emit]();
-      if (ctx.nanCovered) return;
-      const result = ctx.toTemp('v128');
-      notEqual(ctx, size, result);
-      const nans = ctx.temp('v128');
-      code.localTee(nans).v128AnyTrue().if();
-      if (ctx.inRun) {
-        ctx.exit(EXIT_KIND_SLOW, insn.rip, ctx.remaining);
-        code.end().localGet(result);
-        return;
-      }
-      if (op !== 'sqrt') {
-        code.localGet(a);
-        splat(ctx, size, QUIET[size]);
-        code.v128Or();
-      }
-      code.localGet(b);
-      splat(ctx, size, QUIET[size]);
-      code.v128Or();
-      splat(ctx, size, DEFAULT_NAN[size]);
-      notEqual(ctx, size, b);
-      code.v128Bitselect();
-      if (op !== 'sqrt') {
-        notEqual(ctx, size, a);
-        code.v128Bitselect();
-      }
-      code.localGet(result).localGet(nans).v128Bitselect().localSet(result).end();
-      code.localGet(result);
+      if (!ctx.nanCovered) repairNans(ctx, size, op === 'sqrt' ? -1 : a, b);
     });
     setVector(ctx, to);
   };

@@ -3,14 +3,15 @@
  * 11.4.2, and vol. 2.
  */
 
+import type { SimpleOp } from '../wasm/opcodes.ts';
 import type { Operand } from './instruction.ts';
 import { checkPending, enterMmx, isMmx, setVector, source, usesMmx } from './lower-sse-common.ts';
 import { asImmediate, type Lowering, type LoweringContext } from './lowering.ts';
 
-/** Pushes the result for the locals of destination and source. */
-type Emit = (ctx: LoweringContext, a: number, b: number) => void;
+/** Pushes the result for the locals of destination and source; of MMX registers only the low half counts. */
+export type Emit = (ctx: LoweringContext, a: number, b: number, mmx: boolean) => void;
 
-function packed(emit: Emit): Lowering {
+export function packed(emit: Emit): Lowering {
   return (ctx, insn) => {
     const [to, from] = insn.operands as [Operand, Operand];
     const mmx = usesMmx(insn);
@@ -18,7 +19,7 @@ function packed(emit: Emit): Lowering {
     const b = source(ctx, from);
     const a = source(ctx, to);
     if (mmx) enterMmx(ctx);
-    emit(ctx, a, b);
+    emit(ctx, a, b, mmx);
     setVector(ctx, to);
   };
 }
@@ -84,11 +85,15 @@ function multiplyHigh(signed: boolean): Emit {
 }
 
 /** The products of the even doublewords. */
-function multiplyEven(ctx: LoweringContext, a: number, b: number): void {
+export function multiplyEven(signed: boolean): Emit {
   const even = [0, 1, 2, 3, 8, 9, 10, 11, 0, 1, 2, 3, 8, 9, 10, 11];
-  const code = ctx.code;
-  code.localGet(a).localGet(a).i8x16Shuffle(even);
-  code.localGet(b).localGet(b).i8x16Shuffle(even).i64x2ExtmulLowI32x4U();
+  return (ctx, a, b) => {
+    const code = ctx.code;
+    code.localGet(a).localGet(a).i8x16Shuffle(even);
+    code.localGet(b).localGet(b).i8x16Shuffle(even);
+    if (signed) code.i64x2ExtmulLowI32x4S();
+    else code.i64x2ExtmulLowI32x4U();
+  };
 }
 
 /** Sums of the absolute differences of eight bytes each. */
@@ -155,13 +160,18 @@ function shift(direction: Direction, bits: number): Lowering {
   };
 }
 
-export function addPackedLowerings(map: Map<string, Lowering>): void {
-  for (const [op, name] of Object.entries(SAME)) {
+/** Mnemonics for which there is a WebAssembly instruction of two operands. */
+export function addSame(map: Map<string, Lowering>, same: Readonly<Record<string, SimpleOp>>): void {
+  for (const [op, name] of Object.entries(same)) {
     map.set(
       op,
       packed((ctx, a, b) => ctx.code.localGet(a).localGet(b)[name]()),
     );
   }
+}
+
+export function addPackedLowerings(map: Map<string, Lowering>): void {
+  addSame(map, SAME);
   for (const op of ['pxor', 'xorps', 'xorpd']) map.set(op, packed(exclusiveOr));
   // The complement is of the destination.
   for (const op of ['pandn', 'andnps', 'andnpd']) {
@@ -172,7 +182,7 @@ export function addPackedLowerings(map: Map<string, Lowering>): void {
   }
   map.set('pmulhw', packed(multiplyHigh(true)));
   map.set('pmulhuw', packed(multiplyHigh(false)));
-  map.set('pmuludq', packed(multiplyEven));
+  map.set('pmuludq', packed(multiplyEven(false)));
   map.set('psadbw', packed(sumDifferences));
   for (const [letter, bits] of [
     ['w', 16],

@@ -167,11 +167,63 @@ function moveMasked(ctx: LoweringContext, insn: Parameters<Lowering>[1]): void {
   else code.v128Store();
 }
 
+/** The number of the lane that an immediate names, of 16 or (MMX) 8 bytes. */
+function laneOf(imm: Operand, size: number, mmx: boolean): number {
+  return Number(asImmediate(imm)) & ((mmx ? 8 : 16) / size - 1);
+}
+
+/** pextrb, pextrw, pextrd, pextrq, extractps: zero-extended in a register. */
+function extractLane(size: 1 | 2 | 4 | 8): Lowering {
+  return (ctx, insn) => {
+    const code = ctx.code;
+    const [to, from, imm] = insn.operands as [Operand, Operand, Operand];
+    const mmx = usesMmx(insn);
+    const lane = laneOf(imm, size, mmx);
+    if (mmx) checkPending(ctx);
+    if (to.kind === 'mem') {
+      code.localGet(ctx.checked(to, size, true)).localGet(source(ctx, from));
+      if (size === 8) code.v128Store64Lane(lane);
+      else if (size === 4) code.v128Store32Lane(lane);
+      else if (size === 2) code.v128Store16Lane(lane);
+      else code.v128Store8Lane(lane);
+      return;
+    }
+    code.localGet(source(ctx, from));
+    if (mmx) enterMmx(ctx);
+    if (size === 8) code.i64x2ExtractLane(lane);
+    else if (size === 4) code.i32x4ExtractLane(lane).i64ExtendI32U();
+    else if (size === 2) code.i16x8ExtractLaneU(lane).i64ExtendI32U();
+    else code.i8x16ExtractLaneU(lane).i64ExtendI32U();
+    ctx.setReg(asRegister(to).index, 8);
+  };
+}
+
+/** pinsrb, pinsrw, pinsrd, pinsrq */
+function insertLane(size: 1 | 2 | 4 | 8): Lowering {
+  return (ctx, insn) => {
+    const code = ctx.code;
+    const [to, from, imm] = insn.operands as [Operand, Operand, Operand];
+    const mmx = usesMmx(insn);
+    const lane = laneOf(imm, size, mmx);
+    if (mmx) checkPending(ctx);
+    ctx.getOperand(from, size);
+    const value = ctx.toTemp('i64');
+    code.localGet(source(ctx, to)).localGet(value);
+    if (mmx) enterMmx(ctx);
+    if (size === 8) code.i64x2ReplaceLane(lane);
+    else if (size === 4) code.i32WrapI64().i32x4ReplaceLane(lane);
+    else if (size === 2) code.i32WrapI64().i16x8ReplaceLane(lane);
+    else code.i32WrapI64().i8x16ReplaceLane(lane);
+    setVector(ctx, to);
+  };
+}
+
 function nothing(): void {}
 
 export function addMoveLowerings(map: Map<string, Lowering>): void {
-  for (const op of ['movaps', 'movapd', 'movdqa', 'movntps', 'movntpd', 'movntdq']) map.set(op, moveAll(true));
-  for (const op of ['movups', 'movupd', 'movdqu']) map.set(op, moveAll(false));
+  for (const op of ['movaps', 'movapd', 'movdqa', 'movntps', 'movntpd', 'movntdq', 'movntdqa'])
+    map.set(op, moveAll(true));
+  for (const op of ['movups', 'movupd', 'movdqu', 'lddqu']) map.set(op, moveAll(false));
   map.set('movss', moveScalar(4));
   map.set('movsd', moveScalar(8));
   for (const op of ['movlps', 'movlpd']) map.set(op, moveHalf(0));
@@ -190,26 +242,16 @@ export function addMoveLowerings(map: Map<string, Lowering>): void {
     if (to.kind !== 'mem') throw new Error('operand');
     ctx.storeAt(ctx.checked(to, to.size, true), to.size, ctx.gpr(asRegister(from).index));
   });
-  map.set('pextrw', (ctx, insn) => {
-    const [to, from, lane] = insn.operands as [Operand, Operand, Operand];
-    const mmx = usesMmx(insn);
-    if (mmx) checkPending(ctx);
-    ctx.code.localGet(source(ctx, from));
-    if (mmx) enterMmx(ctx);
-    ctx.code.i16x8ExtractLaneU(Number(asImmediate(lane)) & (mmx ? 3 : 7)).i64ExtendI32U();
-    ctx.setReg(asRegister(to).index, 8);
-  });
-  map.set('pinsrw', (ctx, insn) => {
-    const [to, from, lane] = insn.operands as [Operand, Operand, Operand];
-    const mmx = usesMmx(insn);
-    if (mmx) checkPending(ctx);
-    ctx.getOperand(from, 2);
-    const word = ctx.toTemp('i64');
-    ctx.code.localGet(source(ctx, to)).localGet(word).i32WrapI64();
-    if (mmx) enterMmx(ctx);
-    ctx.code.i16x8ReplaceLane(Number(asImmediate(lane)) & (mmx ? 3 : 7));
-    setVector(ctx, to);
-  });
+  for (const [letter, size] of [
+    ['b', 1],
+    ['w', 2],
+    ['d', 4],
+    ['q', 8],
+  ] as const) {
+    map.set(`pextr${letter}`, extractLane(size));
+    map.set(`pinsr${letter}`, insertLane(size));
+  }
+  map.set('extractps', extractLane(4));
   for (const op of ['sfence', 'lfence', 'mfence']) map.set(op, nothing);
   // A line that cannot be read faults.
   map.set('clflush', (ctx, insn) => {

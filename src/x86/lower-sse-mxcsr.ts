@@ -25,6 +25,7 @@ export const SSE_HELPER_OPS: readonly string[] = [
     ['ss', 'sd', 'ps', 'pd'].map((format) => op + format),
   ),
   ...'ucomiss ucomisd comiss comisd rcpss rcpps rsqrtss rsqrtps'.split(' '),
+  ...'addsubps addsubpd haddps haddpd hsubps hsubpd dpps dppd roundss roundsd roundps roundpd'.split(' '),
   ...'cvtsi2ss cvtsi2sd cvtsq2ss cvtsq2sd cvtss2sd cvtsd2ss cvtps2pd cvtpd2ps cvtdq2ps cvtdq2pd cvtpi2ps cvtpi2pd'.split(
     ' ',
   ),

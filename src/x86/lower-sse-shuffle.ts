@@ -8,7 +8,7 @@ import { checkPending, enterMmx, setVector, source, usesMmx } from './lower-sse-
 import { asImmediate, type Lowering, type LoweringContext } from './lowering.ts';
 
 /** Bytes of lane `lane` of `size` bytes. */
-function bytesOf(size: number, lane: number): number[] {
+export function bytesOf(size: number, lane: number): number[] {
   return Array.from({ length: size }, (_, i) => lane * size + i);
 }
 
@@ -38,7 +38,7 @@ function fields(imm: number): number[] {
 }
 
 /** `pick` gives the byte numbers from the immediate; the vectors are the source twice, or destination and source. */
-function shuffle(two: boolean, pick: (imm: number) => number[]): Lowering {
+export function shuffle(two: boolean, pick: (imm: number) => number[]): Lowering {
   return (ctx, insn) => {
     const [to, from, imm] = insn.operands as [Operand, Operand, Operand];
     const mmx = usesMmx(insn);
@@ -129,6 +129,21 @@ export function addShuffleLowerings(map: Map<string, Lowering>): void {
     'shufpd',
     shuffle(true, (imm) => [...bytesOf(8, imm & 1), ...bytesOf(8, 2 + ((imm >> 1) & 1))]),
   );
+  for (const [op, size, lanes] of [
+    ['movsldup', 4, [0, 0, 2, 2]],
+    ['movshdup', 4, [1, 1, 3, 3]],
+    ['movddup', 8, [0, 0]],
+  ] as const) {
+    map.set(op, (ctx, insn) => {
+      const [to, from] = insn.operands as [Operand, Operand];
+      const value = source(ctx, from);
+      ctx.code
+        .localGet(value)
+        .localGet(value)
+        .i8x16Shuffle(lanes.flatMap((lane) => bytesOf(size, lane)));
+      setVector(ctx, to);
+    });
+  }
   map.set('pslldq', shiftBytes(true));
   map.set('psrldq', shiftBytes(false));
   map.set(

@@ -1,11 +1,16 @@
-/** Lowerings of the SSE, SSE2 and MMX instructions, by mnemonic. */
+/** Lowerings of the MMX and SSE instructions up to SSE4.2, by mnemonic. */
 
 import { checkPending, enterMmx } from './lower-sse-common.ts';
 import { addConvertLowerings } from './lower-sse-convert.ts';
 import { addFloatLowerings } from './lower-sse-float.ts';
+import { addHorizontalLowerings } from './lower-sse-horizontal.ts';
 import { addPackedLowerings } from './lower-sse-int.ts';
 import { addMoveLowerings } from './lower-sse-move.ts';
+import { addRoundLowerings } from './lower-sse-round.ts';
 import { addShuffleLowerings } from './lower-sse-shuffle.ts';
+import { addSse4Lowerings } from './lower-sse-sse4.ts';
+import { addSsse3Lowerings } from './lower-sse-ssse3.ts';
+import { addTextLowerings } from './lower-sse-text.ts';
 import './softfloat-sse.ts';
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Lowering } from './lowering.ts';
@@ -18,6 +23,11 @@ addPackedLowerings(sseLowerings);
 addShuffleLowerings(sseLowerings);
 addFloatLowerings(sseLowerings);
 addConvertLowerings(sseLowerings);
+addHorizontalLowerings(sseLowerings);
+addRoundLowerings(sseLowerings);
+addSsse3Lowerings(sseLowerings);
+addSse4Lowerings(sseLowerings);
+addTextLowerings(sseLowerings);
 
 // Bits 16 … 31 are reserved: MXCSR_MASK is 0xffff.
 sseLowerings.set('ldmxcsr', (ctx, insn) => {

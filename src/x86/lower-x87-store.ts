@@ -21,6 +21,7 @@ import { A, fpu, R } from './lower-x87-fpu.ts';
 import type { Lowering, LoweringContext } from './lowering.ts';
 import { IE, OE, setIndefinite, UE } from './softfloat.ts';
 import { toDouble, toSingle } from './softfloat-binary.ts';
+import { TRUNCATE } from './softfloat-core.ts';
 import { signExponentOf } from './softfloat-x87.ts';
 import { toDecimal } from './softfloat-x87-convert.ts';
 import { registerHelper } from './support.ts';
@@ -142,9 +143,14 @@ registerHelper('x87 fst st', (machine, arg) => {
   return fpu.leave();
 });
 
-/** Stores of ST(0); `write` gets it in A and prepares R or what it returns. */
-function storeHelper(name: string, convert: () => void, write: (view: DataView, address: number) => void): void {
-  for (const p of ['', 'p']) {
+/** Stores of ST(0), which is in A for `convert`; `write` takes it from R. `ways`: with and without a pop. */
+function storeHelper(
+  name: string,
+  convert: () => void,
+  write: (view: DataView, address: number) => void,
+  ways: readonly string[] = ['', 'p'],
+): void {
+  for (const p of ways) {
     registerHelper(`x87 ${name.replace(' ', `${p} `)}`, (machine, address) => {
       fpu.enter(machine);
       let stores: boolean;
@@ -189,15 +195,13 @@ storeHelper(
 );
 
 for (const bits of [16, 32, 64]) {
-  storeHelper(
-    `fist m${bits}`,
-    () => fpu.arithmetic.toInteger(R, A, bits),
-    (view, at) => {
-      if (bits === 16) view.setInt16(at, R.low, true);
-      else if (bits === 32) view.setInt32(at, R.low, true);
-      else storeWords(view, at);
-    },
-  );
+  const write = (view: DataView, at: number): void => {
+    if (bits === 16) view.setInt16(at, R.low, true);
+    else if (bits === 32) view.setInt32(at, R.low, true);
+    else storeWords(view, at);
+  };
+  storeHelper(`fist m${bits}`, () => fpu.arithmetic.toInteger(R, A, bits), write);
+  storeHelper(`fistt m${bits}`, () => fpu.arithmetic.toInteger(R, A, bits, TRUNCATE), write, ['p']);
 }
 
 storeHelper(
@@ -214,5 +218,6 @@ export function addStoreLowerings(map: Map<string, Lowering>): void {
   map.set('fstp', fst(true));
   map.set('fist', storeBy('fist'));
   map.set('fistp', storeBy('fistp'));
+  map.set('fisttp', storeBy('fisttp'));
   map.set('fbstp', storeBy('fbstp'));
 }

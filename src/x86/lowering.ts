@@ -42,7 +42,7 @@ export type Lowering = (ctx: LoweringContext, insn: Instruction) => void;
 /** A region's function: (depth, rip) → next rip or 0. The type of every function of translated code. */
 export const REGION_TYPE = 0;
 
-/** Function indices of a module: imports, the last three of them from the space's helpers, then regions. See module.ts. */
+/** Function indices of a module: imports, the last four of them from the space's helpers, then regions. See module.ts. */
 export const FUNC_SLOW = 0;
 export const FUNC_RESOLVE = 1;
 export const FUNC_FIX = 2;
@@ -50,7 +50,8 @@ export const FUNC_HELPER = 3;
 export const FUNC_LOOKUP = 4;
 export const FUNC_FLAGS = 5;
 export const FUNC_MULHU = 6;
-export const FIRST_FUNCTION = 7;
+export const FUNC_CRC32C = 7;
+export const FIRST_FUNCTION = 8;
 
 /**
  * How the exit block goes on: return `next` behind a return or a call; tail-call its region, behind a branch or where a

@@ -7,6 +7,7 @@ import { JUMP_CACHE, JUMP_CACHE_ENTRIES, REGISTER_FILE } from '../lvm/layout.ts'
 import { ByteWriter } from '../wasm/bytes.ts';
 import { type FunctionBody, patchIndex } from '../wasm/code.ts';
 import { type Code, ModuleBuilder } from '../wasm/emitter.ts';
+import { crc32c } from './crc32c.ts';
 import {
   KIND_ADC,
   KIND_ADD,
@@ -24,7 +25,7 @@ import { EXIT_FETCH, OFF_EXIT, OFF_RIP } from './state.ts';
 /** Largest number of translated functions in an address space. */
 export const TABLE_LIMIT = 1 << 22;
 
-/** What every module of translated code imports from `env`. The last three are the exports of `helpersModule`. */
+/** What every module of translated code imports from `env`. The last four are exports of `helpersModule`. */
 export interface ModuleImports {
   readonly memory: WebAssembly.Memory;
   readonly table: WebAssembly.Table;
@@ -35,6 +36,7 @@ export interface ModuleImports {
   readonly lookup: WebAssembly.ExportValue;
   readonly flags: WebAssembly.ExportValue;
   readonly mulhu: WebAssembly.ExportValue;
+  readonly crc32c: WebAssembly.ExportValue;
 }
 
 /** A function to link: the name that calls in its group use for it. */
@@ -122,6 +124,7 @@ const PRELUDE = (() => {
   module.importFunc('env', 'lookup', types.i32ToI32);
   module.importFunc('env', 'flags', types.flags);
   module.importFunc('env', 'mulhu', types.mulhu);
+  module.importFunc('env', 'crc32c', types.crc32c);
   return module.build();
 })();
 
@@ -131,11 +134,12 @@ function declareTypes(module: ModuleBuilder) {
     i32ToI32: module.type(['i32'], ['i32']),
     flags: module.type(['i32', 'i64', 'i64', 'i64'], ['i32']),
     mulhu: module.type(['i64', 'i64'], ['i64']),
+    crc32c: module.type(['i64'], ['i64']),
   };
 }
 
 /**
- * Imports `memory` and `resolve`; exports `lookup`, `flags`, `mulhu`, for translated code; `unfetchable`, the function of
+ * Imports `memory` and `resolve`; exports `lookup`, `flags`, `mulhu`, `crc32c`, for translated code; `unfetchable`, the function of
  * slot 0; and `same` (a, b, length), whether bytes at two addresses are.
  */
 export function helpersModule(): Uint8Array<ArrayBuffer> {
@@ -146,6 +150,7 @@ export function helpersModule(): Uint8Array<ArrayBuffer> {
   module.exportFunc('lookup', lookup(module.func(types.i32ToI32), resolve).index);
   module.exportFunc('flags', flagBits(module.func(types.flags)).index);
   module.exportFunc('mulhu', mulHighUnsigned(module.func(types.mulhu)).index);
+  module.exportFunc('crc32c', crc32c(module.func(types.crc32c)).index);
   module.exportFunc('unfetchable', unfetchable(module.func(types.region)).index);
   module.exportFunc('same', same(module.func(module.type(['i32', 'i32', 'i32'], ['i32']))).index);
   return module.build();

@@ -3,7 +3,7 @@
  * (MXCSR); as the x87 loads and stores it. Slow beside WebAssembly's arithmetic: for MXCSR settings that that does not have.
  */
 
-import { Arithmetic, DE, negate, type Range, setInfinity } from './softfloat.ts';
+import { Arithmetic, DE, negate, PE, PRE_COMPUTATION, type Range, setInfinity } from './softfloat.ts';
 import {
   DENORMAL,
   highWord,
@@ -112,6 +112,8 @@ export const BINARY64: Format = { width: 64n, range: DOUBLE };
 export class FloatEnvironment extends Arithmetic {
   override range: Range = DOUBLE;
   readonly denormalsAreZero: boolean;
+  /** The flags of the steps before. */
+  #settled = 0;
   readonly #a = new Parts();
   readonly #b = new Parts();
   readonly #r = new Parts();
@@ -122,6 +124,17 @@ export class FloatEnvironment extends Arithmetic {
     this.flushToZero = (mxcsr & 0x8000) !== 0;
     this.denormalsAreZero = (mxcsr & 0x40) !== 0;
     this.unmasked = ~(mxcsr >> 7) & 63;
+  }
+
+  /**
+   * Ends a step of an instruction: true where it raises an exception. Unmasked ones of operands come before anything is
+   * computed, those of results after.
+   */
+  settle(): boolean {
+    if ((this.flags & ~this.#settled & this.unmasked & PRE_COMPUTATION) !== 0)
+      this.flags &= this.#settled | PRE_COMPUTATION;
+    this.#settled = this.flags;
+    return (this.flags & this.unmasked) !== 0;
   }
 
   /** The first that is one. */
@@ -199,6 +212,16 @@ export class FloatEnvironment extends Arithmetic {
     const r = this.#r;
     this.toInteger(r, this.#unpack(f, this.#a, x), bits, truncate ? TRUNCATE : this.rounding);
     return BigInt.asUintN(bits, toBig(r.high, r.low));
+  }
+
+  /** ROUNDPS and so on; `control` is their immediate. A denormal operand is no exception. */
+  toIntegral(f: Format, x: bigint, control: number): bigint {
+    const { rounding, flags } = this;
+    if ((control & 4) === 0) this.rounding = control & 3;
+    this.roundToInteger(this.#r, this.#unpack(f, this.#a, x));
+    this.rounding = rounding;
+    this.flags = flags | (this.flags & ~((control & 8) !== 0 ? DE | PE : DE));
+    return this.#pack(f);
   }
 
   /** Between the formats. */

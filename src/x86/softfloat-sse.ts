@@ -5,8 +5,8 @@
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import { OFF_SSE_A, OFF_SSE_B, OFF_SSE_RESULT, SSE_HELPER_OPS } from './lower-sse-mxcsr.ts';
-import { PRE_COMPUTATION } from './softfloat.ts';
 import { BINARY32, BINARY64, FloatEnvironment, type Format } from './softfloat-binary.ts';
+import { HORIZONTAL, type Horizontal } from './softfloat-sse-horizontal.ts';
 import { approximateReciprocal, approximateRoot } from './sse-approximate.ts';
 import { OFF_MXCSR, VECTOR_XM } from './state.ts';
 import { type Machine, raise, registerHelper } from './support.ts';
@@ -14,7 +14,7 @@ import { type Machine, raise, registerHelper } from './support.ts';
 /** One lane (an integer operand: 64 bits); returns the lane's bits. */
 type Lane = (e: FloatEnvironment, a: bigint, b: bigint, imm: number) => bigint;
 
-interface Operation {
+interface LaneOperation {
   readonly lanes: number;
   /** Bytes of a lane of `b`, and of the result. */
   readonly from: number;
@@ -23,6 +23,14 @@ interface Operation {
   readonly keep: boolean;
   readonly lane: Lane;
 }
+
+/** Across the lanes of `f`. */
+interface HorizontalOperation {
+  readonly f: Format;
+  readonly horizontal: Horizontal;
+}
+
+type Operation = LaneOperation | HorizontalOperation;
 
 function compareMask(e: FloatEnvironment, f: Format, a: bigint, b: bigint, predicate: number): boolean {
   const low = predicate & 3;
@@ -37,13 +45,18 @@ function orderFlags(order: number): bigint {
 }
 
 const table: Operation[] = SSE_HELPER_OPS.map((name) => {
-  const operation = arithmetic(name) ?? conversion(name);
+  const operation = arithmetic(name) ?? acrossLanes(name) ?? conversion(name);
   if (operation === null) throw new Error(name);
   return operation;
 });
 
-function arithmetic(name: string): Operation | null {
-  const match = /^(add|sub|mul|div|sqrt|min|max|cmp|ucomi|comi|rcp|rsqrt)(s|p)(s|d)$/.exec(name);
+function acrossLanes(name: string): HorizontalOperation | null {
+  const match = /^(addsub|hadd|hsub|dp)p(s|d)$/.exec(name);
+  return match && { f: match[2] === 's' ? BINARY32 : BINARY64, horizontal: HORIZONTAL[match[1]!]! };
+}
+
+function arithmetic(name: string): LaneOperation | null {
+  const match = /^(add|sub|mul|div|sqrt|min|max|cmp|ucomi|comi|rcp|rsqrt|round)(s|p)(s|d)$/.exec(name);
   if (match === null) return null;
   const f = match[3] === 's' ? BINARY32 : BINARY64;
   const size = match[3] === 's' ? 4 : 8;
@@ -67,6 +80,8 @@ function arithmetic(name: string): Operation | null {
       return { ...shape, lane: (e, a, b) => e.extreme(f, a, b, false) };
     case 'cmp':
       return { ...shape, lane: (e, a, b, imm) => (compareMask(e, f, a, b, imm) ? ones : 0n) };
+    case 'round':
+      return { ...shape, lane: (e, _a, b, imm) => e.toIntegral(f, b, imm) };
     case 'rcp':
       return { ...shape, lane: (_e, _a, b) => BigInt(approximateReciprocal(Number(b))) };
     case 'rsqrt':
@@ -78,7 +93,7 @@ function arithmetic(name: string): Operation | null {
   }
 }
 
-function conversion(name: string): Operation | null {
+function conversion(name: string): LaneOperation | null {
   const match = /^cvt(t?)(si|sq|ss|sd|ps|pd|dq|pi)2(si|sq|ss|sd|ps|pd|dq|pi)$/.exec(name);
   if (match === null) return null;
   const [, t, source, target] = match as unknown as [string, string, string, string];
@@ -109,22 +124,37 @@ function read(view: DataView, at: number, size: number): bigint {
   return size === 8 ? view.getBigUint64(at, true) : BigInt(view.getUint32(at, true));
 }
 
-registerHelper('sse', (machine: Machine, arg: number): number => {
-  const { view } = machine;
-  const { lanes, from, to, keep, lane } = table[arg & 0xff]!;
-  const mxcsr = view.getUint32(REGISTER_FILE + OFF_MXCSR, true);
-  const environment = new FloatEnvironment(mxcsr);
+function write(view: DataView, at: number, size: number, bits: bigint): void {
+  if (size === 8) view.setBigUint64(at, bits, true);
+  else view.setUint32(at, Number(bits), true);
+}
+
+function runLanes(view: DataView, e: FloatEnvironment, operation: LaneOperation, imm: number): void {
+  const { lanes, from, to, keep, lane } = operation;
   for (let i = 0; i < 16; i += 8) view.setBigUint64(RESULT + i, keep ? view.getBigUint64(A + i, true) : 0n, true);
   for (let i = 0; i < lanes; i++) {
     const a = read(view, A + i * from, from);
-    const bits = lane(environment, a, read(view, B + i * from, from), arg >> 8);
-    if (to === 8) view.setBigUint64(RESULT + i * 8, bits, true);
-    else view.setUint32(RESULT + i * 4, Number(bits), true);
+    write(view, RESULT + i * to, to, lane(e, a, read(view, B + i * from, from), imm));
   }
-  const { flags, unmasked } = environment;
-  // Unmasked exceptions of the operands are raised before anything is computed, those of the results after.
-  const before = flags & PRE_COMPUTATION;
-  const raised = (before & unmasked) !== 0 ? before : flags;
-  view.setUint32(REGISTER_FILE + OFF_MXCSR, mxcsr | raised, true);
-  return (raised & unmasked) !== 0 ? raise(machine, VECTOR_XM) : 0;
+}
+
+function runHorizontal(view: DataView, e: FloatEnvironment, { f, horizontal }: HorizontalOperation, imm: number): void {
+  const size = Number(f.width) / 8;
+  // B stands behind A.
+  const lanes = Array.from({ length: 32 / size }, (_, i) => read(view, A + i * size, size));
+  horizontal(e, f, lanes, imm).forEach((bits, i) => {
+    write(view, RESULT + i * size, size, bits);
+  });
+}
+
+registerHelper('sse', (machine: Machine, arg: number): number => {
+  const { view } = machine;
+  const mxcsr = view.getUint32(REGISTER_FILE + OFF_MXCSR, true);
+  const environment = new FloatEnvironment(mxcsr);
+  const operation = table[arg & 0xff]!;
+  if ('lane' in operation) runLanes(view, environment, operation, arg >> 8);
+  else runHorizontal(view, environment, operation, arg >> 8);
+  const raises = environment.settle();
+  view.setUint32(REGISTER_FILE + OFF_MXCSR, mxcsr | environment.flags, true);
+  return raises ? raise(machine, VECTOR_XM) : 0;
 });

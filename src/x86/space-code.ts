@@ -51,13 +51,14 @@ export class SpaceCode implements CodeSpace {
     const { memory } = space;
     const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024, maximum: TABLE_LIMIT });
     const resolve = (rip: number): number => this.resolve(rip >>> 0);
-    const { lookup, flags, mulhu, unfetchable, same } = new WebAssembly.Instance(translations.helpers, {
+    const { lookup, flags, mulhu, crc32c, unfetchable, same } = new WebAssembly.Instance(translations.helpers, {
       env: { memory, resolve },
     }).exports as Record<string, WebAssembly.ExportValue>;
     table.set(0, unfetchable);
     this.#same = same as (a: number, b: number, length: number) => number;
     this.#table = table;
-    this.#imports = { env: { ...imports, memory, table, resolve, lookup: lookup!, flags: flags!, mulhu: mulhu! } };
+    const exported = { lookup: lookup!, flags: flags!, mulhu: mulhu!, crc32c: crc32c! };
+    this.#imports = { env: { ...imports, memory, table, resolve, ...exported } };
   }
 
   /** The table slot of the region at `rip`, translated if need be; 0 where nothing can be fetched. */

@@ -15,7 +15,8 @@ const LIMIT = 48;
 const PROPAGATING = new Set(
   ['add', 'sub', 'mul', 'div', 'sqrt'].flatMap((op) => ['ss', 'sd', 'ps', 'pd'].map((type) => op + type)),
 );
-const EXCLUDED = /^(u?comis|rcp|rsqrt)/;
+/** These call a helper or set flags or other registers. */
+const EXCLUDED = /^(u?comis|rcp|rsqrt|ptest|pcmp[ei]str)/;
 
 export interface Run {
   /** Index behind the last instruction. */

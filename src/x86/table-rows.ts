@@ -3,7 +3,7 @@
  *
  *     opcode [np|66|f3|f2] [/digit] [=modrm] [mem|reg] mnemonic[|with REX.W] [operands] [attributes]
  *
- * opcode: hexadecimal, with 0f for the two-byte map; `+r` when its low three bits name a register, `+cc` a condition.
+ * opcode: hexadecimal, with 0f, 0f38 or 0f3a for the other maps; `+r` when its low three bits name a register, `+cc` a condition.
  * np, 66, f3, f2: the mandatory prefix; without one of these the row takes any.
  * Operands: an addressing letter and a type.
  *   E modrm.rm general register or memory · G modrm.reg general register · M memory only · R general register in rm
@@ -15,7 +15,7 @@
  *   S the immediate's byte, sign-extended to p; P an immediate of 4 (2) bytes for p; u an unsigned byte; W an unsigned
  *   word; n no access (lea); e x87 environment (28 or 14); a x87 state (108 or 94); f FXSAVE area (512);
  *   m: 4, or 2 when the operand size is 2 (movsxd's source); c: 8, or 16 with REX.W (cmpxchg8b/16b)
- *   h: register by operand size, memory 2 bytes (mov from segment register); i: register 4 bytes, memory 2 (pinsrw)
+ *   h: register by operand size, memory 2 bytes (mov from segment register); i, k: register 4 bytes, memory 2, 1 (pinsrw, pinsrb)
  * attributes: lock (LOCK allowed with a memory destination), wN (the operation size is N bytes).
  */
 
@@ -162,6 +162,7 @@ ff /6 push Ep
 0fb3 btr Ev,Gv lock
 0fb6 movzx Gv,Eb
 0fb7 movzx Gv,Ew
+0fb8 f3 popcnt Gv,Ev
 0fb9 ud1 Gv,Ev
 0fba /4 bt Ev,Iu
 0fba /5 bts Ev,Iu lock
@@ -177,6 +178,8 @@ ff /6 push Ep
 0fc7 /1 mem cmpxchg8b|cmpxchg16b Mc lock
 0fc8+r bswap Zv
 0fff ud0 Gv,Ev
+0f38f0 f2 crc32 Gy,Eb
+0f38f1 f2 crc32 Gy,Ev
 `;
 
 const STRING = `
@@ -447,6 +450,102 @@ const SSE2_PACKED = `
 ${PACKED.map((row) => `0f${row.replace(' ', ' 66 ')} Vx,Wx`).join('\n')}
 `;
 
+const SSE3 = `
+0f12 f3 movsldup Vx,Wx
+0f12 f2 movddup Vx,Wq
+0f16 f3 movshdup Vx,Wx
+0f7c 66 haddpd Vx,Wx
+0f7c f2 haddps Vx,Wx
+0f7d 66 hsubpd Vx,Wx
+0f7d f2 hsubps Vx,Wx
+0fd0 66 addsubpd Vx,Wx
+0fd0 f2 addsubps Vx,Wx
+0ff0 f2 mem lddqu Vx,Mx
+`;
+
+/** On mmx and on xmm registers. */
+const SSSE3 = `
+3800 pshufb
+3801 phaddw
+3802 phaddd
+3803 phaddsw
+3804 pmaddubsw
+3805 phsubw
+3806 phsubd
+3807 phsubsw
+3808 psignb
+3809 psignw
+380a psignd
+380b pmulhrsw
+381c pabsb
+381d pabsw
+381e pabsd
+3a0f palignr ,Iu
+`
+  .trim()
+  .split('\n')
+  .map((row) => row.split(' ') as [string, string, string?])
+  .map(([opcode, op, more = '']) => `0f${opcode} np ${op} Pq,Qq${more}\n0f${opcode} 66 ${op} Vx,Wx${more}`)
+  .join('\n');
+
+const SSE41 = `
+0f3810 66 pblendvb Vx,Wx
+0f3814 66 blendvps Vx,Wx
+0f3815 66 blendvpd Vx,Wx
+0f3817 66 ptest Vx,Wx
+0f3820 66 pmovsxbw Vx,Wq
+0f3821 66 pmovsxbd Vx,Wd
+0f3822 66 pmovsxbq Vx,Ww
+0f3823 66 pmovsxwd Vx,Wq
+0f3824 66 pmovsxwq Vx,Wd
+0f3825 66 pmovsxdq Vx,Wq
+0f3828 66 pmuldq Vx,Wx
+0f3829 66 pcmpeqq Vx,Wx
+0f382a 66 mem movntdqa Vx,Mx
+0f382b 66 packusdw Vx,Wx
+0f3830 66 pmovzxbw Vx,Wq
+0f3831 66 pmovzxbd Vx,Wd
+0f3832 66 pmovzxbq Vx,Ww
+0f3833 66 pmovzxwd Vx,Wq
+0f3834 66 pmovzxwq Vx,Wd
+0f3835 66 pmovzxdq Vx,Wq
+0f3838 66 pminsb Vx,Wx
+0f3839 66 pminsd Vx,Wx
+0f383a 66 pminuw Vx,Wx
+0f383b 66 pminud Vx,Wx
+0f383c 66 pmaxsb Vx,Wx
+0f383d 66 pmaxsd Vx,Wx
+0f383e 66 pmaxuw Vx,Wx
+0f383f 66 pmaxud Vx,Wx
+0f3840 66 pmulld Vx,Wx
+0f3841 66 phminposuw Vx,Wx
+0f3a08 66 roundps Vx,Wx,Iu
+0f3a09 66 roundpd Vx,Wx,Iu
+0f3a0a 66 roundss Vd,Wd,Iu
+0f3a0b 66 roundsd Vq,Wq,Iu
+0f3a0c 66 blendps Vx,Wx,Iu
+0f3a0d 66 blendpd Vx,Wx,Iu
+0f3a0e 66 pblendw Vx,Wx,Iu
+0f3a14 66 pextrb Ek,Vx,Iu
+0f3a15 66 pextrw Ei,Vx,Iu
+0f3a16 66 pextrd|pextrq Ey,Vx,Iu
+0f3a17 66 extractps Ed,Vx,Iu
+0f3a20 66 pinsrb Vx,Ek,Iu
+0f3a21 66 insertps Vx,Wd,Iu
+0f3a22 66 pinsrd|pinsrq Vx,Ey,Iu
+0f3a40 66 dpps Vx,Wx,Iu
+0f3a41 66 dppd Vx,Wx,Iu
+0f3a42 66 mpsadbw Vx,Wx,Iu
+`;
+
+const SSE42 = `
+0f3837 66 pcmpgtq Vx,Wx
+0f3a60 66 pcmpestrm|pcmpestrm64 Vx,Wx,Iu
+0f3a61 66 pcmpestri|pcmpestri64 Vx,Wx,Iu
+0f3a62 66 pcmpistrm Vx,Wx,Iu
+0f3a63 66 pcmpistri Vx,Wx,Iu
+`;
+
 const MMX = `
 0f60 np punpcklbw Pq,Qd
 0f61 np punpcklwd Pq,Qd
@@ -507,6 +606,7 @@ da /2 reg fcmovbe H,T
 da /3 reg fcmovu H,T
 da =e9 fucompp
 db /0 mem fild Md
+db /1 mem fisttp Md
 db /2 mem fist Md
 db /3 mem fistp Md
 db /5 mem fld Mt
@@ -527,6 +627,7 @@ dc /5 reg fsub T,H
 dc /6 reg fdivr T,H
 dc /7 reg fdiv T,H
 dd /0 mem fld Mq
+dd /1 mem fisttp Mq
 dd /2 mem fst Mq
 dd /3 mem fstp Mq
 dd /4 mem frstor Ma
@@ -547,6 +648,7 @@ de /6 reg fdivrp T,H
 de /7 reg fdivp T,H
 df /0 mem fild Mw
 df /0 reg ffreep T
+df /1 mem fisttp Mw
 df /2 mem fist Mw
 df /3 mem fistp Mw
 df /4 mem fbld Mt
@@ -559,8 +661,19 @@ df /6 reg fcomip H,T
 9b fwait
 `;
 
-/** What a CPU without the area's feature would not know. */
-export type Area = 'integer' | 'string' | 'privileged' | 'sse' | 'sse2' | 'mmx' | 'x87';
+/** Families of forms. POPCNT and CRC32 count as integer instructions, FISTTP as one of the x87. */
+export type Area =
+  | 'integer'
+  | 'string'
+  | 'privileged'
+  | 'sse'
+  | 'sse2'
+  | 'sse3'
+  | 'ssse3'
+  | 'sse4.1'
+  | 'sse4.2'
+  | 'mmx'
+  | 'x87';
 
 export const ROWS: readonly (readonly [Area, string])[] = [
   ['integer', ALU],
@@ -571,6 +684,10 @@ export const ROWS: readonly (readonly [Area, string])[] = [
   ['sse', SSE],
   ['sse2', SSE2],
   ['sse2', SSE2_PACKED],
+  ['sse3', SSE3],
+  ['ssse3', SSSE3],
+  ['sse4.1', SSE41],
+  ['sse4.2', SSE42],
   ['mmx', MMX],
   ['x87', X87],
 ];

@@ -19,7 +19,7 @@ export interface Form {
   /** Position in FORMS. */
   readonly id: number;
   readonly area: Area;
-  /** 0x00 … 0xff the one-byte map, 0x100 … 0x1ff the 0f map; the first of the range with `plus`. */
+  /** 0x00 … 0xff the one-byte map, 0x100 … the 0f map, 0x200 … 0f38, 0x300 … 0f3a; the first of the range with `plus`. */
   readonly opcode: number;
   /** Register (8 opcodes) or condition (16 opcodes) in the opcode's low bits. */
   readonly plus: 'none' | 'r' | 'cc';
@@ -80,6 +80,7 @@ const FLAGS: Record<string, FlagEffect> = {
   bsf: { written: ZF, undefined: CF | OF | SF | AF | PF },
   bsr: { written: ZF, undefined: CF | OF | SF | AF | PF },
   cmpxchg8b: { written: ZF },
+  popcnt: { written: ALL },
   // Shifts by a nonzero count; the decoder adjusts to immediate counts and to CL (see `shiftFlags`).
   shl: { written: ALL & ~(AF | OF), undefined: AF | OF },
   shr: { written: ALL & ~(AF | OF), undefined: AF | OF },
@@ -106,6 +107,11 @@ const FLAGS: Record<string, FlagEffect> = {
   ucomisd: { written: ALL },
   comiss: { written: ALL },
   comisd: { written: ALL },
+  ptest: { written: ALL },
+  pcmpestrm: { written: ALL },
+  pcmpestri: { written: ALL },
+  pcmpistrm: { written: ALL },
+  pcmpistri: { written: ALL },
   fcomi: { written: ALL },
   fcomip: { written: ALL },
   fucomi: { written: ALL },
@@ -145,6 +151,11 @@ export const CONDITION_FLAGS: readonly number[] = [OF, CF, ZF, CF | ZF, SF, PF, 
 const QUALIFIERS = new Set(['np', '66', 'f3', 'f2', 'mem', 'reg']);
 const MODRM_OPERANDS = 'EGMRVWUPQNST';
 
+/** What stands before the last byte of an opcode, by bits 8 … of the form's. */
+export const MAPS = ['', '0f', '0f38', '0f3a'];
+/** One more than the largest opcode. */
+export const OPCODES = MAPS.length << 8;
+
 function parse(area: Area, text: string, id: number): Form {
   const tokens = text.split(/\s+/);
   let opcodeText = tokens.shift()!;
@@ -154,8 +165,7 @@ function parse(area: Area, text: string, id: number): Form {
     opcodeText = hex;
     plus = kind;
   }
-  let opcode = Number.parseInt(opcodeText, 16);
-  if (opcodeText.length === 4) opcode = (opcode & 0xff) | 0x100;
+  const opcode = Number.parseInt(opcodeText.slice(-2), 16) | (MAPS.indexOf(opcodeText.slice(0, -2)) << 8);
   let prefix: Form['prefix'] = 'any';
   let digit = -1;
   let modrm = -1;
@@ -212,8 +222,8 @@ export const FORMS: readonly Form[] = ROWS.flatMap(([area, rows]) =>
     .map((line): [Area, string] => [area, line]),
 ).map(([area, line], id) => parse(area, line, id));
 
-/** Forms by opcode (0 … 0x1ff), those naming the whole modrm byte or a mandatory prefix first. */
-const BY_OPCODE: Form[][] = Array.from({ length: 512 }, () => []);
+/** Forms by opcode, those naming the whole modrm byte or a mandatory prefix first. */
+const BY_OPCODE: Form[][] = Array.from({ length: OPCODES }, () => []);
 for (const form of FORMS) {
   const count = form.plus === 'r' ? 8 : form.plus === 'cc' ? 16 : 1;
   for (let i = 0; i < count; i++) BY_OPCODE[form.opcode + i]!.push(form);

@@ -428,7 +428,7 @@ function flagsDead(insns: readonly Instruction[], i: number): boolean {
 
 /** Instructions that with register operands never leave the region. inc and dec read CF. */
 const PLAIN = new Set(
-  'add sub adc sbb cmp and or xor test neg not mov movzx movsx movsxd lea imul shl shr sar bswap nop cdqe cwde cbw cdq cqo cwd setcc cmovcc xchg'.split(
+  'add sub adc sbb cmp and or xor test neg not mov movzx movsx movsxd lea imul shl shr sar bswap nop cdqe cwde cbw cdq cqo cwd setcc cmovcc xchg popcnt crc32'.split(
     ' ',
   ),
 );

@@ -2,7 +2,7 @@
 
 import { decode, isDecodeError } from '../../src/x86/decode.ts';
 import { ARITHMETIC_FLAGS, DF } from '../../src/x86/state.ts';
-import { FORMS } from '../../src/x86/table.ts';
+import { FORMS, type Form } from '../../src/x86/table.ts';
 import { CODE, type CpuCase, type CpuResult, WINDOW } from './case.ts';
 
 const NAMES = 'rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15'.split(' ');
@@ -69,7 +69,7 @@ export function compareResults(c: CpuCase, expected: CpuResult, actual: CpuResul
   const unsaid =
     faulted?.operands[0]?.kind === 'mem' && faulted.operands.some((o) => o.kind === 'reg' && o.file === 'mmx');
   if (isBeyond(c)) return out;
-  const x87 = c.forms.some((id) => FORMS[id]!.area === 'x87' || FORMS[id]!.area === 'mmx');
+  const x87 = c.forms.some((id) => FORMS[id]!.area === 'x87' || usesMmx(FORMS[id]!));
   if (x87 && !unsaid) compareX87(c, ev, av, check);
   const saves = c.forms.some((id) => FORMS[id]!.op === 'fxsave');
   for (let i = 0; i < expected.window.length; i++) {
@@ -90,6 +90,11 @@ export function compareResults(c: CpuCase, expected: CpuResult, actual: CpuResul
 export const APPROXIMATE: ReadonlySet<string> = new Set(
   'f2xm1 fyl2x fyl2xp1 fptan fpatan fsin fcos fsincos'.split(' '),
 );
+
+/** MMX registers are the x87's. */
+export function usesMmx(form: Form): boolean {
+  return form.area === 'mmx' || form.operands.some((operand) => 'PQN'.includes(operand.at));
+}
 
 /** F2XM1 and FYL2XP1 with an argument for which the SDM leaves the result undefined. */
 function isBeyond(c: CpuCase): boolean {

@@ -4,19 +4,17 @@ import { TranslatingCpu } from '../../src/x86/cpu.ts';
 import { arithmeticFlags } from '../../src/x86/flags.ts';
 import { sseLowerings } from '../../src/x86/lower-sse.ts';
 import { x87Lowerings } from '../../src/x86/lower-x87.ts';
-import type { Form } from '../../src/x86/table.ts';
+import type { Area, Form } from '../../src/x86/table.ts';
 import { GuestCpu } from './guest.ts';
 
 export function newGuestCpu(): GuestCpu {
   return new GuestCpu(new TranslatingCpu({ readTsc: () => 0n }), 1, arithmeticFlags);
 }
 
+const INTEGER: ReadonlySet<Area> = new Set<Area>(['integer', 'string', 'privileged']);
+
 /** False for forms of an SSE or x87 mnemonic without a lowering: they raise #UD, and there is nothing to compare. */
 export function isImplemented(form: Form): boolean {
-  if (form.area === 'sse' || form.area === 'sse2') {
-    if (x87Lowerings.has(form.op)) return true;
-    return sseLowerings.has(form.op) && (form.opW === null || sseLowerings.has(form.opW));
-  }
-  if (form.area === 'x87') return x87Lowerings.has(form.op);
-  return form.area !== 'mmx' || (sseLowerings.has(form.op) && (form.opW === null || sseLowerings.has(form.opW)));
+  if (INTEGER.has(form.area) || x87Lowerings.has(form.op)) return true;
+  return sseLowerings.has(form.op) && (form.opW === null || sseLowerings.has(form.opW));
 }

@@ -7,7 +7,7 @@
 import { decode, isDecodeError } from '../../src/x86/decode.ts';
 import type { Instruction } from '../../src/x86/instruction.ts';
 import { ARITHMETIC_FLAGS, DF, OF } from '../../src/x86/state.ts';
-import { FORMS, type Form } from '../../src/x86/table.ts';
+import { FORMS, type Form, MAPS } from '../../src/x86/table.ts';
 import { CODE, CODE_SIZE, type CpuCase, GS_BASE, WINDOW, WINDOW_SIZE } from './case.ts';
 import { APPROXIMATE } from './compare.ts';
 import { decimals, extended, images, x87State } from './generate-x87.ts';
@@ -37,6 +37,7 @@ const READ_C1 = new Set(['fnstsw']);
 /** These show the last opcode and its selectors, which processors keep or do not. */
 const SHOW_POINTERS = new Set('fnstenv fnsave fxsave'.split(' '));
 const IMAGE = /^fx(save|rstor)$/;
+const TEXT = /^pcmp[ei]str/;
 
 export function isComparable(form: Form): boolean {
   // Without --mxcsr the sticky flags differ.
@@ -133,9 +134,27 @@ function integer(random: Random): bigint {
   }
 }
 
-/** 16 bytes as one of: two doubles, four floats, random, all the same byte. */
+/** Text of few letters, words or bytes, with zeros here and there. */
+function text(random: Random, view: DataView, at: number): void {
+  const letters = Array.from({ length: 1 + random.below(4) }, () =>
+    random.pick([1, 2, 0x41, 0x61, 0x7f, 0x80, 0xfe, 0xff]),
+  );
+  const wide = random.oneIn(3);
+  const zeros = random.pick([4, 12, 1000]);
+  for (let i = 0; i < 16; i++) {
+    const zero = random.oneIn(zeros);
+    view.setUint8(at + i, zero || (wide && i % 2 === 1 && !random.oneIn(8)) ? 0 : random.pick(letters));
+    if (zero && wide) view.setUint8(at + (i ^ 1), 0);
+  }
+}
+
+/** 16 bytes as one of: two doubles, four floats, random, text, integers. */
 function vector(random: Random, view: DataView, at: number): void {
-  const kind = random.below(6);
+  const kind = random.below(7);
+  if (kind === 6) {
+    text(random, view, at);
+    return;
+  }
   for (let i = 0; i < 16; i += 8) {
     if (kind < 2) view.setBigUint64(at + i, double(random), true);
     else if (kind < 4) {
@@ -230,16 +249,22 @@ export class Generator {
       if (random.oneIn(2)) gpr[0] &= 0xffn;
     }
 
+    if (form.op.startsWith('pcmpestr') && !random.oneIn(4)) {
+      // Lengths of what fits.
+      for (const r of [0, 2]) gpr[r] = BigInt.asUintN(64, BigInt(random.below(38) - 18));
+    }
+
     const window = this.#window(form);
     const flags = random.u32() & (ARITHMETIC_FLAGS | (random.oneIn(4) ? DF : 0));
-    const state = { gpr, rflags: flags, fx: this.#fx(), window };
+    const state = { gpr, rflags: flags, fx: this.#fx(form), window };
     if (length > 1 && random.oneIn(2)) return { ...state, ...this.#program(gpr, pointers, length * 2) };
     return { ...state, ...this.#sequence(form, gpr, window, [base, base2, index], length) };
   }
 
   /** The same instruction with other x87 registers and other memory, for a case of one x87 instruction. */
   again(c: CpuCase): CpuCase {
-    return { ...c, fx: this.#fx(), window: this.#window(FORMS[c.forms[0]!]!) };
+    const form = FORMS[c.forms[0]!]!;
+    return { ...c, fx: this.#fx(form), window: this.#window(form) };
   }
 
   #window(form: Form): Uint8Array {
@@ -247,6 +272,7 @@ export class Generator {
     const view = new DataView(new ArrayBuffer(WINDOW_SIZE));
     for (let i = 0; i < WINDOW_SIZE; i += 16) {
       if (form.area === 'x87' && random.oneIn(2)) extended(random, view, i);
+      else if (TEXT.test(form.op) && !random.oneIn(8)) text(random, view, i);
       else vector(random, view, i);
     }
     if (form.op === 'fbld') decimals(random, view);
@@ -375,7 +401,7 @@ export class Generator {
     return { code: Uint8Array.from(code), boundaries, forms };
   }
 
-  #fx(): Uint8Array {
+  #fx(form: Form): Uint8Array {
     const random = this.#random;
     const view = new DataView(new ArrayBuffer(512));
     view.setUint16(0, 0x037f, true);
@@ -387,7 +413,8 @@ export class Generator {
     view.setUint32(28, 0xffff, true);
     for (let i = 0; i < 8; i++) extended(random, view, 32 + i * 16);
     if (this.#options.x87) x87State(random, view);
-    for (let i = 0; i < 16; i++) vector(random, view, 160 + i * 16);
+    const fill = TEXT.test(form.op) && !random.oneIn(8) ? text : vector;
+    for (let i = 0; i < 16; i++) fill(random, view, 160 + i * 16);
     return new Uint8Array(view.buffer);
   }
 
@@ -397,13 +424,13 @@ export class Generator {
     // AMD's processors give a near branch with an operand-size prefix a 16-bit target, Intel's ignore the prefix.
     const branch = form.operands.some((o) => o.at === 'J');
     const sized =
-      !branch && (form.operands.some((o) => 'vzypsPSchim'.includes(o.type)) || ['cbw', 'cwd'].includes(form.op));
+      !branch && (form.operands.some((o) => 'vzypsPSchikm'.includes(o.type)) || ['cbw', 'cwd'].includes(form.op));
     const stack = form.stackSize || form.operands.some((o) => o.type === 'p');
     const width = sized ? random.below(3) : 0;
     let rex = 0;
+    const small = width === 1 && (form.area === 'integer' || form.prefix === 'any') && (!stack || random.oneIn(4));
+    if (form.prefix === '66' || small) bytes.push(0x66);
     if (form.prefix === 'f2' || form.prefix === 'f3') bytes.push(Number.parseInt(form.prefix, 16));
-    else if (form.prefix === '66') bytes.push(0x66);
-    else if (width === 1 && form.prefix === 'any' && (!stack || random.oneIn(4))) bytes.push(0x66);
     if (width === 2) rex |= 0x48;
     if (form.area === 'string' && !random.oneIn(3)) bytes.push(random.pick([0xf2, 0xf3]));
     if (form.lock && random.oneIn(6)) bytes.push(0xf0);
@@ -433,7 +460,7 @@ export class Generator {
     // A byte register above 3 without REX is AH … BH.
     if (random.oneIn(3)) rex |= rex === 0 ? random.pick([0, 0x40]) : 0x40;
     if (rex !== 0) bytes.push(rex);
-    if (form.opcode >= 0x100) bytes.push(0x0f);
+    bytes.push(...Buffer.from(MAPS[form.opcode >> 8]!, 'hex'));
     const low = form.plus === 'r' ? random.below(8) : form.plus === 'cc' ? random.below(16) : 0;
     bytes.push((form.opcode & 0xff) + low, ...tail);
     const operandSize = rex & 8 ? 8 : bytes.includes(0x66) ? 2 : 4;
@@ -450,13 +477,13 @@ export class Generator {
         else if (operand.type === 'z' || operand.type === 'P') count = operandSize === 2 ? 2 : 4;
         else if (operand.type === 'v') count = operandSize;
         const value = random.oneIn(2) ? integer(random) : random.u64();
-        const small = operand.type === 'u' && random.oneIn(2);
+        const nibble = operand.type === 'u' && random.oneIn(2);
         if (form.op === 'enter') {
           // A small frame, without nesting levels.
           bytes.push(...(operand.type === 'W' ? [random.below(128), 0] : [0]));
           continue;
         }
-        for (let i = 0n; i < BigInt(count); i++) bytes.push(Number((value >> (8n * i)) & 0xffn) & (small ? 15 : 255));
+        for (let i = 0n; i < BigInt(count); i++) bytes.push(Number((value >> (8n * i)) & 0xffn) & (nibble ? 15 : 255));
       }
     }
     return bytes;
