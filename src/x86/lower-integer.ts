@@ -12,6 +12,7 @@ import { addWideLowerings } from './lower-integer-wide.ts';
 import { asRegister, type Lowering, type LoweringContext } from './lowering.ts';
 import { ARITHMETIC_FLAGS, CF, OF, OFF_DF, OFF_GPR, OFF_RFLAGS_OTHER, RAX, RBP, RBX, RSP, VECTOR_UD } from './state.ts';
 import { registerHelper } from './support.ts';
+import './cpuid.ts';
 
 export const integerLowerings = new Map<string, Lowering>();
 
@@ -425,55 +426,6 @@ function touchAndCall(ctx: LoweringContext, name: string): void {
   for (const reg of [0, 1, 2, 3]) ctx.gpr(reg);
   ctx.callHelper(name);
 }
-
-/**
- * The virtual processor: x86-64 with SSE2, CMPXCHG16B and nothing newer, so that C libraries choose their SSE2 code.
- * SDM vol. 2, CPUID.
- */
-registerHelper('cpuid', (machine) => {
-  const get = (reg: number): number => machine.view.getUint32(REGISTER_FILE + OFF_GPR + 8 * reg, true);
-  const leaf = get(0);
-  let out: readonly [number, number, number, number];
-  switch (leaf) {
-    case 0:
-      out = [1, 0x756e6547, 0x6c65746e, 0x49656e69]; // "GenuineIntel" in ebx, edx, ecx
-      break;
-    case 1:
-      // Family 6, model 15. ecx: CX16. edx: FPU TSC MSR CX8 SEP CMOV CLFSH MMX FXSR SSE SSE2.
-      out = [0x0000_06f0, 0x0001_0800, 0x0000_2000, 0x0788_8131];
-      break;
-    case 0x8000_0000:
-      out = [0x8000_0008, 0, 0, 0];
-      break;
-    case 0x8000_0001:
-      // ecx: LAHF. edx: SYSCALL NX LM.
-      out = [0, 0, 1, 0x2010_0800];
-      break;
-    case 0x8000_0002:
-    case 0x8000_0003:
-    case 0x8000_0004: {
-      const name = 'Tardigrade virtual CPU'.padEnd(48, '\0').slice((leaf - 0x8000_0002) * 16);
-      const word = (i: number): number =>
-        name.charCodeAt(i) |
-        (name.charCodeAt(i + 1) << 8) |
-        (name.charCodeAt(i + 2) << 16) |
-        (name.charCodeAt(i + 3) << 24);
-      out = [word(0), word(4), word(8), word(12)];
-      break;
-    }
-    case 0x8000_0008:
-      out = [0x0000_3028, 0, 0, 0];
-      break;
-    default:
-      out = [0, 0, 0, 0];
-  }
-  // Leaf 0's ebx, ecx, edx order is "Genu" "ntel" "ineI".
-  const [a, b, c, d] = out;
-  [a, c, d, b].forEach((value, reg) => {
-    machine.view.setBigUint64(REGISTER_FILE + OFF_GPR + 8 * reg, BigInt(value >>> 0), true);
-  });
-  return 0;
-});
 
 registerHelper('rdtsc', (machine) => {
   const tsc = BigInt.asUintN(64, machine.environment.readTsc());

@@ -1,5 +1,6 @@
 /** /proc (proc(5)), but for a process's directory, which is in proc-process.ts. */
 
+import { FAMILY, FLAGS, MAX_LEAF, MODEL, MODEL_NAME, STEPPING, VENDOR } from '../../x86/cpuid.ts';
 import { DEV_PROC } from './node.ts';
 import { processDirectory } from './proc-process.ts';
 import type { ProcView } from './proc-view.ts';
@@ -77,11 +78,11 @@ function meminfo(view: ProcView): string {
 
 /** The one virtual CPU, as CPUID describes it. */
 const CPUINFO = `processor\t: 0
-vendor_id\t: GenuineIntel
-cpu family\t: 6
-model\t\t: 6
-model name\t: Tardigrade virtual CPU
-stepping\t: 3
+vendor_id\t: ${VENDOR}
+cpu family\t: ${FAMILY}
+model\t\t: ${MODEL}
+model name\t: ${MODEL_NAME}
+stepping\t: ${STEPPING}
 cpu MHz\t\t: 1000.000
 cache size\t: 4096 KB
 physical id\t: 0
@@ -91,9 +92,9 @@ cpu cores\t: 1
 apicid\t\t: 0
 fpu\t\t: yes
 fpu_exception\t: yes
-cpuid level\t: 13
+cpuid level\t: ${MAX_LEAF}
 wp\t\t: yes
-flags\t\t: fpu tsc cx8 cmov fxsr sse sse2 syscall nx lm cx16
+flags\t\t: ${FLAGS.join(' ')}
 bogomips\t: 2000.00
 clflush size\t: 64
 cache_alignment\t: 64

@@ -4,6 +4,7 @@
  */
 
 import { PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE } from '../../lvm/layout.ts';
+import { HWCAP } from '../../x86/cpuid.ts';
 import type { Inode } from '../fs/inode.ts';
 import { pageUp } from '../mm/areas.ts';
 import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, type MemoryMap, STACK_SIZE, STACK_TOP } from '../mm/memory-map.ts';
@@ -34,8 +35,6 @@ const AT = {
   MINSIGSTKSZ: 51,
 } as const;
 
-/** CPUID 1, EDX, of the virtual CPU: what AT_HWCAP shows. */
-const HWCAP = 0x0789_abfd;
 const MINSIGSTKSZ = 1008;
 
 export interface ProgramFile {
