@@ -92,7 +92,7 @@ export const APPROXIMATE: ReadonlySet<string> = new Set(
 );
 
 /** MMX registers are the x87's. */
-export function usesMmx(form: Form): boolean {
+function usesMmx(form: Form): boolean {
   return form.area === 'mmx' || form.operands.some((operand) => 'PQN'.includes(operand.at));
 }
 
