@@ -10,8 +10,6 @@ import { compileCachePath } from './run-folder.ts';
  * function, when it is compiled: of a pack of the code cache (which is checksummed) most is not needed at once.
  */
 const V8_OPTIONS = ['--max-semi-space-size=4', '--wasm-lazy-validation'];
-/** glibc's malloc: what V8's compiler threads have freed goes back to the system. 50 MiB of a replica after a load. */
-const MALLOC = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '1000000' };
 const MODULE = new URL('../replica/main.ts', import.meta.url);
 
 export interface ReplicaHandlers {
@@ -51,7 +49,7 @@ export class ReplicaProcess {
       serialization: 'advanced',
       stdio: ['ignore', 2, 2, 'ipc'],
       execArgv: [...process.execArgv, ...V8_OPTIONS],
-      env: { NODE_COMPILE_CACHE: compileCachePath(), ...MALLOC, ...process.env },
+      env: { NODE_COMPILE_CACHE: compileCachePath(), ...process.env },
     });
     this.#child.on('message', (message: FromReplica) => {
       if (message.kind === 'failed') this.failure = message;
