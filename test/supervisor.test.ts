@@ -137,8 +137,7 @@ describe('a service', () => {
     expect(new Set(status.replicas.map(({ pid }) => pid)).size).toBe(3);
   });
 
-  // Open: right after a backup has joined, a hand-over is sometimes given up after 500 ms (docs/limits.md).
-  test.skip('hands over when asked', async () => {
+  test('hands over when asked', async () => {
     const service = new Service(2);
     await service.event('protected');
     const before = await service.pid('primary');

@@ -268,6 +268,25 @@ describe('a member', () => {
     expect(cluster.takeLog()).toEqual(['a.1 release 3']);
   });
 
+  test('takes over at once although it has just read the register', () => {
+    const cluster = new Cluster();
+    cluster.add('a.1', { bootstrap: true });
+    cluster.settle();
+    cluster.add('b.1');
+    cluster.settle();
+    // Within the time for which b.1's first read is remembered.
+    cluster.nowMs += 10;
+    cluster.capture('a.1');
+    cluster.settle();
+    expect(cluster.cell.value.members).toEqual(['a.1', 'b.1']);
+    cluster.event('a.1', { kind: 'failover' });
+    cluster.capture('a.1');
+    cluster.settle();
+    expect(cluster.cell.value.primary).toBe('b.1');
+    cluster.tick(150);
+    expect(cluster.takeLog().some((line) => line.startsWith('b.1 promote'))).toBe(true);
+  });
+
   test('an orderly hand-over loses nothing and keeps both replicas', () => {
     const cluster = pair();
     cluster.event('a.1', { kind: 'failover' });

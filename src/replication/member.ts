@@ -33,6 +33,7 @@ export class Member {
   /** A candidate's proposal. */
   #candidacy: { readonly expected: View; readonly next: View } | null = null;
   #read: Request | null = null;
+  #lookAgain = false;
   #cas: Request | null = null;
   #nextId = 1;
   #started = false;
@@ -240,7 +241,7 @@ export class Member {
       });
     } else {
       this.#follower.tick();
-      if (this.#candidacy === null && this.#suspects()) this.#look();
+      if (this.#candidacy === null && this.#read === null && this.#suspects()) this.#look();
     }
     this.#show();
   }
@@ -257,9 +258,13 @@ export class Member {
     return this.#core.isDead(primary) || this.#core.nowMs - this.#primaryMs > this.#core.options.timeoutMs;
   }
 
-  /** Reads the register, unless that is under way. */
+  /** Reads the register. A read that is under way, or just over, may have missed why: then again when it is forgotten. */
   #look(): void {
-    if (this.#read !== null) return;
+    if (this.#read !== null) {
+      this.#lookAgain = true;
+      return;
+    }
+    this.#lookAgain = false;
     this.#read = { id: this.#nextId++, sinceMs: this.#core.nowMs, answered: false };
     this.#core.emit({ kind: 'read', id: this.#read.id });
   }
@@ -275,6 +280,7 @@ export class Member {
     const due = (request: Request): boolean =>
       nowMs - request.sinceMs >= (request.answered ? options.heartbeatMs : 2 * options.timeoutMs);
     if (this.#read && due(this.#read)) this.#read = null;
+    if (this.#lookAgain && this.#read === null) this.#look();
     if (this.#cas && due(this.#cas)) {
       const proposal = this.#primary?.proposal;
       if (this.#primary && proposal) this.#swap(this.#primary.view, proposal.next);
