@@ -18,7 +18,10 @@ export const USER_PAGES = USER_END / PAGE_SIZE;
 /** One state byte for every page of the 4 GiB (1 MiB); the reserved pages are PAGE_ABSENT for ever. */
 export const PAGE_STATE = 0xff00_0000;
 
-/** Jump cache: JUMP_CACHE_ENTRIES × { rip: u32, slot: u32 }, direct-mapped. See x86/dispatch. */
+/**
+ * Jump cache: JUMP_CACHE_ENTRIES × { rip: u32, what there is for it: u32 }, direct-mapped: the table slot of a region, or the
+ * address of a record (negative as i32).
+ */
 export const JUMP_CACHE = 0xff20_0000;
 export const JUMP_CACHE_ENTRIES = 1 << 16;
 
@@ -28,6 +31,10 @@ export const REGISTER_FILE = 0;
 /** Where code is put that the guest's may be equal to (x86/space-code.ts). */
 export const COMPARED = 0xff50_0000;
 export const COMPARED_SIZE = 0x1_0000;
+
+/** Decoded instructions (x86/record.ts). */
+export const RECORDS = 0xff80_0000;
+export const RECORDS_SIZE = 0x80_0000;
 
 /**
  * Page-state bits. 0 means: present, readable, writable, already dirty, no translated code, not shared — the fast path of every

@@ -13,8 +13,6 @@ export interface Piece {
   readonly spans: Uint32Array;
   /** The guest's bytes there, one block after the other. */
   readonly bytes: Uint8Array;
-  /** Of careful code: the addresses of its instructions; the function's first argument says with which it begins. */
-  readonly starts: Uint32Array;
 }
 
 /** Where code is looked for: an address space. */
@@ -27,13 +25,12 @@ export interface CodeSpace {
 }
 
 /**
- * How a group came to be. COLD: a region when it was first reached. HOT: a larger region that the guest spends time in, with
- * those it calls. CAREFUL: the blocks of a region as careful code (careful.ts).
+ * How a group came to be. COLD: a region to which control has come often. HOT: a larger region that the guest spends time in, with
+ * those it calls.
  */
 export const KIND_COLD = 0;
 export const KIND_HOT = 1;
-export const KIND_CAREFUL = 2;
-export type GroupKind = typeof KIND_COLD | typeof KIND_HOT | typeof KIND_CAREFUL;
+export type GroupKind = typeof KIND_COLD | typeof KIND_HOT;
 
 /** Bytes of a module, compiled when it is first needed. */
 export class CodeModule {

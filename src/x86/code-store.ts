@@ -6,12 +6,11 @@
 
 import type { AddressSpace } from '../lvm/address-space.ts';
 import { PAGE_SIZE } from '../lvm/layout.ts';
-import { type GroupKind, KIND_CAREFUL } from './code-group.ts';
 
 /** Names code before it is decoded: most likely what begins with these bytes at this address. */
 export interface CodeKey {
   readonly entry: number;
-  /** 32 bits: of the first bytes, and whether the code is careful. */
+  /** 32 bits: of the first bytes. */
   readonly fingerprint: number;
 }
 
@@ -37,11 +36,11 @@ export interface CodeStore {
 
 const FINGERPRINT_BYTES = 16;
 
-export function codeKey(space: AddressSpace, kind: GroupKind, entry: number): CodeKey {
+export function codeKey(space: AddressSpace, entry: number): CodeKey {
   // Bytes on the next page may not be there.
   const end = Math.min(entry + FINGERPRINT_BYTES, (Math.floor(entry / PAGE_SIZE) + 1) * PAGE_SIZE);
   // FNV-1a
-  let hash = kind === KIND_CAREFUL ? 0x050c_5d1f : 0x811c_9dc5;
+  let hash = 0x811c_9dc5;
   for (let at = entry; at < end; at++) hash = Math.imul(hash ^ space.u8[at]!, 0x0100_0193);
   return { entry, fingerprint: hash >>> 0 };
 }

@@ -1,16 +1,16 @@
 /**
- * The translating virtual CPU: runs a context until it exits, with exact counts. What it runs is in space-code.ts (regions)
- * and careful.ts; where that comes from is translations.ts.
+ * The translating virtual CPU: runs a context until it exits, with exact counts. What it runs is in space-code.ts; where
+ * that comes from is translations.ts.
  */
 
 import type { AddressSpace } from '../lvm/address-space.ts';
 import { type CpuEnvironment, type CpuExit, ENTRY_KIND, type VirtualCpu } from '../lvm/cpu.ts';
 import { REGISTER_FILE, USER_END } from '../lvm/layout.ts';
-import { CarefulCode, ERROR_FETCH, ERROR_PRESENT, ERROR_USER, isCanonical } from './careful.ts';
-import { type CodeGroup, KIND_CAREFUL, KIND_HOT } from './code-group.ts';
+import { type CodeGroup, KIND_HOT } from './code-group.ts';
 import { canonicalFlags } from './flags.ts';
 import { EXIT_KIND_CALL, EXIT_KIND_CHAIN, EXIT_KIND_FORWARD, EXIT_KIND_RETURN, EXIT_KIND_SLOW } from './lowering.ts';
 import { fetch, isFailure } from './region.ts';
+import { ERROR_FETCH, ERROR_PRESENT, ERROR_USER, isCanonical, Repair } from './repair.ts';
 import { SpaceCode } from './space-code.ts';
 import {
   type Context,
@@ -39,6 +39,8 @@ const SLICE = 1 << 18;
 const SLACK = HOT_LIMIT + 64;
 /** By how many instructions a run must be overdue before it stops at a return. */
 const RETURN_GRACE = 1 << 16;
+/** A region costs about as much as running it so often by the interpreter. */
+const OFTEN = 200;
 /** Below any budget. */
 const NEVER = -(1n << 63n);
 
@@ -46,7 +48,7 @@ const NEVER = -(1n << 63n);
 interface GuestSpace extends Machine {
   readonly u32: Uint32Array;
   readonly code: SpaceCode;
-  readonly careful: CarefulCode;
+  readonly repair: Repair;
   /** Of Translations.users. */
   readonly move: (moved: ReadonlySet<CodeGroup>) => void;
   /** Budget of the run beyond the slice in OFF_BUDGET. */
@@ -64,10 +66,13 @@ export class TranslatingCpu implements VirtualCpu {
   readonly #translations: Translations;
   readonly #spaces = new Map<AddressSpace, GuestSpace>();
 
-  /** CPUs may share their translations. */
-  constructor(environment: CpuEnvironment, translations = new Translations()) {
+  readonly #often: number;
+
+  /** CPUs may share their translations. `often`: how many times code is interpreted before it is translated. */
+  constructor(environment: CpuEnvironment, translations = new Translations(), often = OFTEN) {
     this.#environment = environment;
     this.#translations = translations;
+    this.#often = often;
   }
 
   run(space: AddressSpace, context: Context, budget: number, exact: boolean): CpuExit {
@@ -88,7 +93,7 @@ export class TranslatingCpu implements VirtualCpu {
 
   /** `tail`: the instructions at the end of an exact run that are run with care. */
   #loop(guest: GuestSpace, tail: number): CpuExit {
-    const { u32, code, careful } = guest;
+    const { u32, code, repair } = guest;
     let mayStop = tail > 0;
     for (;;) {
       const left = refill(guest);
@@ -97,13 +102,17 @@ export class TranslatingCpu implements VirtualCpu {
       const high = u32[(OFF_RIP >> 2) + 1]!;
       let rip = u32[OFF_RIP >> 2]!;
       if (high !== 0 || rip >= USER_END || rip === 0) return this.#fetchFault(guest);
-      if (careful.alone || (tail > 0 && left <= 0)) {
-        rip = careful.step(rip, left + tail);
+      if (code.interpreter.isFull) code.interpreter.clear();
+      if (repair.alone || (tail > 0 && left <= 0)) {
+        repair.alone = false;
+        repair.isAlone = true;
+        rip = code.single(rip);
+        repair.isAlone = false;
       } else {
         do {
-          const slot = code.resolve(rip);
-          if (slot === 0) return this.#fetchFault(guest);
-          rip = code.call(slot, 0, rip);
+          const found = code.resolve(rip);
+          if (found === 0) return this.#fetchFault(guest);
+          rip = code.call(found, rip);
         } while (rip !== 0);
       }
       if (rip !== 0) continue;
@@ -176,23 +185,17 @@ export class TranslatingCpu implements VirtualCpu {
     const u32 = new Uint32Array(space.memory.buffer, REGISTER_FILE, 256);
     const machine: Machine = { space, view: space.view, environment: this.#environment };
     const translations = this.#translations;
-    const code = new SpaceCode(space, translations, {
-      slow: (depth) => careful.slow(depth),
-      fix: (access) => careful.fix(access),
-      helper: (id, arg) => runHelper(id, machine, arg),
-    });
-    const careful = new CarefulCode(machine, u32, code, translations);
-    const move = (moved: ReadonlySet<CodeGroup>): void => {
-      code.move(moved);
-      careful.move(moved);
+    const repair = new Repair(machine, u32);
+    const imports = {
+      fix: (access: number) => repair.fix(access),
+      helper: (id: number, arg: number) => runHelper(id, machine, arg),
     };
+    const code = new SpaceCode(space, translations, imports, this.#often);
+    const move = (moved: ReadonlySet<CodeGroup>): void => code.move(moved);
     translations.users.add(move);
-    const guest = { ...machine, u32, code, careful, move, later: 0, exact: null, loaded: null };
+    const guest = { ...machine, u32, code, repair, move, later: 0, exact: null, loaded: null };
     this.#spaces.set(space, guest);
-    space.onCodeChange = (first, count) => {
-      code.dropPages(first, count);
-      careful.dropPages(first, count);
-    };
+    space.onCodeChange = (first, count) => code.dropPages(first, count);
     return guest;
   }
 
@@ -219,13 +222,10 @@ export class TranslatingCpu implements VirtualCpu {
   }
 
   warm(space: AddressSpace, entries: readonly number[]): void {
-    const { code, careful } = this.#guest(space);
+    const { code } = this.#guest(space);
     for (const entry of entries) {
       const rip = entry % ENTRY_KIND;
-      if (!space.isExecutable(rip)) continue;
-      const kind = Math.floor(entry / ENTRY_KIND);
-      if (kind === KIND_CAREFUL) careful.warm(rip);
-      else code.warm(rip, kind === KIND_HOT);
+      if (space.isExecutable(rip)) code.warm(rip, Math.floor(entry / ENTRY_KIND) === KIND_HOT);
     }
   }
 }

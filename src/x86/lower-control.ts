@@ -16,7 +16,19 @@ import {
   type LoweringContext,
   REGION_TYPE,
 } from './lowering.ts';
-import { EXIT_CALLED, EXIT_RETURNED, OFF_DF, OFF_EXIT, OFF_RFLAGS_OTHER, RCX, RSP } from './state.ts';
+import {
+  EXIT_SYSCALL,
+  OFF_DF,
+  OFF_RFLAGS_OTHER,
+  R11,
+  RCX,
+  RSP,
+  VECTOR_BP,
+  VECTOR_DB,
+  VECTOR_GP,
+  VECTOR_UD,
+} from './state.ts';
+import { FORMS } from './table.ts';
 
 /** Nested guest calls on the wasm stack; deeper ones unwind to the dispatcher. */
 export const DEPTH_LIMIT = 200;
@@ -37,19 +49,19 @@ export function moveStack(ctx: LoweringContext, delta: number): void {
 export function lowerCall(ctx: LoweringContext, insn: Instruction, direct: ReadonlySet<number>): void {
   const code = ctx.code;
   const target = insn.operands[0]!;
-  const back = insn.rip + insn.length;
   if (target.kind === 'target') {
-    code.i64Const(target.address);
+    ctx.pushTarget(target);
   } else {
     ctx.getOperand(target, 8);
   }
   const to = ctx.toTemp('i64');
   const slot = pushSlot(ctx, 8);
-  code.localGet(slot).i64Const(back).i64Store();
+  code.localGet(slot);
+  ctx.pushNextRip();
+  code.i64Store();
   moveStack(ctx, -8);
   code.localGet(to).localSet(ctx.next);
   if (ctx.careful) {
-    storeField(ctx, OFF_EXIT, EXIT_CALLED);
     ctx.exitDynamic(EXIT_KIND_CALL, 0);
     return;
   }
@@ -66,7 +78,11 @@ export function lowerCall(ctx: LoweringContext, insn: Instruction, direct: Reado
   code.localGet(to).i32WrapI64().localTee(rip);
   if (target.kind === 'target' && direct.has(target.address)) code.callLater(target.address);
   else code.localGet(rip).call(FUNC_LOOKUP).callIndirect(REGION_TYPE);
-  code.localTee(rip).i32Const(back).i32Ne().if();
+  code
+    .localTee(rip)
+    .i32Const(insn.rip + insn.length)
+    .i32Ne()
+    .if();
   code.localGet(rip).return();
   code.end();
   ctx.reload();
@@ -81,7 +97,6 @@ export function lowerReturn(ctx: LoweringContext, insn: Instruction): void {
   ctx.loadAt(address, insn.size);
   code.localSet(ctx.next);
   moveStack(ctx, insn.size + extra);
-  if (ctx.careful) storeField(ctx, OFF_EXIT, EXIT_RETURNED);
   ctx.exitDynamic(EXIT_KIND_RETURN, 0);
 }
 
@@ -109,6 +124,23 @@ export function lowerLoop(ctx: LoweringContext, insn: Instruction): void {
     ctx.condition(insn.op === 'loope' ? 4 : 5);
     code.i32And();
   }
+}
+
+/** SDM vol. 2, SYSCALL: rcx = rip, r11 = rflags. */
+export function lowerSyscall(ctx: LoweringContext): void {
+  ctx.pushNextRip();
+  ctx.setReg(RCX, 8);
+  pushRflags(ctx);
+  ctx.setReg(R11, 8);
+  ctx.stop(EXIT_SYSCALL);
+}
+
+/** What raises an exception whenever it is executed. */
+export function lowerTrap(ctx: LoweringContext, insn: Instruction): void {
+  if (insn.op === 'int3') ctx.exception(VECTOR_BP, insn.rip + insn.length);
+  else if (insn.op === 'int1') ctx.exception(VECTOR_DB, insn.rip + insn.length);
+  else if (FORMS[insn.form]!.area === 'privileged' || insn.op === 'int') ctx.exception(VECTOR_GP);
+  else ctx.exception(VECTOR_UD);
 }
 
 /** Pushes RFLAGS as an i64: arithmetic flags, DF, TF, AC, ID, bit 1 and IF. */

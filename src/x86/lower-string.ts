@@ -2,8 +2,7 @@
  * String instructions: movs, stos, lods, scas, cmps, with and without REP. Intel SDM vol. 2, "REP/REPE/REPZ/REPNE/REPNZ".
  *
  * Every iteration counts as one instruction and is an instruction boundary: rcx, rsi and rdi are as of it when a fault or
- * the end of the budget interrupts. A run may stop between two iterations (translate.ts). Careful code does one iteration
- * and stays at the instruction while there are more.
+ * the end of the budget interrupts. A run may stop between two iterations (translate.ts).
  */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
@@ -153,17 +152,6 @@ function lower(ctx: LoweringContext, insn: Instruction): void {
     ctx.condition(insn.rep === 'rep' ? 5 : 4);
     code.brIfTo(done);
   };
-  if (ctx.careful) {
-    element(ctx, insn, step);
-    countDown();
-    stopOnCompare();
-    ctx.getReg(RCX, insn.addressSize);
-    code.i64Eqz().brIfTo(done);
-    ctx.exit(EXIT_KIND_CHAIN, insn.rip, ctx.remaining - 1);
-    code.end();
-    ctx.flagOpKnown = -1;
-    return;
-  }
   // The block has counted one for this instruction; from here every iteration counts for itself.
   const remaining = ctx.remaining;
   code.localGet(ctx.budget).i64Const(1).i64Add().localSet(ctx.budget);

@@ -29,7 +29,9 @@ export function wait(ctx: LoweringContext): number {
 /** Begins an instruction that is none of control; returns as `wait`. */
 export function begin(ctx: LoweringContext): number {
   const stack = wait(ctx);
-  ctx.code.i32Const(REGISTER_FILE).i64Const(BigInt(ctx.insn.rip)).i64Store(OFF_FIP);
+  ctx.code.i32Const(REGISTER_FILE);
+  ctx.pushRip();
+  ctx.code.i64Store(OFF_FIP);
   return stack;
 }
 

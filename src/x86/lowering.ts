@@ -2,8 +2,8 @@
  * What an instruction family is written against: `LoweringContext` emits WebAssembly for one guest function (a region).
  *
  * Guest registers are wasm locals: i64 for general registers, v128 for XMM. `getReg`/`getXmm` push, `setReg`/`setXmm` pop.
- * A lowering must do every access that may fault (`checked`, `exception`) before it sets any register or flag: in normal
- * code a failed check leaves the region and the instruction is run again from its beginning by careful code.
+ * A lowering must do every access that may fault (`checked`, `exception`) before it sets any register or flag: a failed check
+ * leaves the region, and the instruction is run again from its beginning by its step function (step-context.ts).
  *
  *     sseLowerings.set('pxor', (ctx, insn) => {
  *       ctx.getXmm(dst); ctx.pushXmmOperand(src); ctx.code.v128Xor(); ctx.setXmm(dst);
@@ -14,7 +14,14 @@ import { PAGE_MASK, PAGE_SIZE, PAGE_STATE, REGISTER_FILE, STATE_NO_READ } from '
 import type { Code, ValueType } from '../wasm/emitter.ts';
 import { BlockAccesses } from './access.ts';
 import { KIND_ADD, KIND_DEC, KIND_FLOAT, KIND_INC, KIND_LOGIC, KIND_SUB } from './flags.ts';
-import type { Instruction, MemoryOperand, Operand, RegisterOperand } from './instruction.ts';
+import type {
+  ImmediateOperand,
+  Instruction,
+  MemoryOperand,
+  Operand,
+  RegisterOperand,
+  TargetOperand,
+} from './instruction.ts';
 import {
   EXIT_FAULT,
   FLAGS_BITS,
@@ -32,7 +39,6 @@ import {
   OFF_GS_BASE,
   OFF_RIP,
   OFF_XMM,
-  VECTOR_GP,
 } from './state.ts';
 import { type HelperName, helperId } from './support.ts';
 import { noUsage, type Usage } from './usage.ts';
@@ -42,20 +48,19 @@ export type Lowering = (ctx: LoweringContext, insn: Instruction) => void;
 /** A region's function: (depth, rip) → next rip or 0. The type of every function of translated code. */
 export const REGION_TYPE = 0;
 
-/** Function indices of a module: imports, the last four of them from the space's helpers, then regions. See module.ts. */
-export const FUNC_SLOW = 0;
-export const FUNC_RESOLVE = 1;
-export const FUNC_FIX = 2;
-export const FUNC_HELPER = 3;
-export const FUNC_LOOKUP = 4;
-export const FUNC_FLAGS = 5;
-export const FUNC_MULHU = 6;
-export const FUNC_CRC32C = 7;
-export const FIRST_FUNCTION = 8;
+/** Function indices of a module: imports, then its own. See module.ts. */
+export const FUNC_FIX = 0;
+export const FUNC_HELPER = 1;
+export const FUNC_RESUME = 2;
+export const FUNC_LOOKUP = 3;
+export const FUNC_FLAGS = 4;
+export const FUNC_MULHU = 5;
+export const FUNC_CRC32C = 6;
+export const FIRST_FUNCTION = 7;
 
 /**
  * How the exit block goes on: return `next` behind a return or a call; tail-call its region, behind a branch or where a
- * run may not stop (translate.ts); careful code; return 0.
+ * run may not stop (translate.ts); interpret from the instruction that failed a check; return 0.
  */
 export const EXIT_KIND_RETURN = 0;
 export const EXIT_KIND_CALL = 1;
@@ -76,7 +81,7 @@ export function sizeMask(size: number): bigint {
 
 export class LoweringContext {
   readonly code: Code;
-  /** One basic block, checks repaired in place, no control flow inside. */
+  /** One instruction, with everything that it may come to: a failed check is repaired in place (step-context.ts). */
   readonly careful: boolean;
   /** The registers kept in locals: those expected, and what is touched beyond them. */
   readonly usage: Usage;
@@ -109,11 +114,12 @@ export class LoweringContext {
   /** In a run: a NaN result shows in a later one. */
   nanCovered = false;
 
-  readonly #gpr: number[] = new Array(16).fill(-1);
+  /** The locals of registers; beyond 16 those that a step function finds in its record. */
+  readonly #gpr: number[] = new Array(32).fill(-1);
   /** XMM registers written in the run, and the locals for that. */
   #runWritten = 0;
   readonly #runXmm: number[] = new Array(16).fill(-1);
-  readonly #xmm: number[] = new Array(16).fill(-1);
+  readonly #xmm: number[] = new Array(32).fill(-1);
   /** Operands of the last comparison of floats. */
   readonly #floats: { f32?: [number, number]; f64?: [number, number] } = {};
   readonly #temps: { readonly [T in ValueType]: Temporaries } = {
@@ -129,7 +135,7 @@ export class LoweringContext {
   #loading: Uint8Array | null = null;
   readonly depthParam = 0;
   readonly ripParam = 1;
-  readonly budget: number;
+  readonly #budget: number;
   readonly next: number;
   readonly exitKind: number;
   readonly flagOp: number;
@@ -142,15 +148,28 @@ export class LoweringContext {
     this.code = code;
     this.usage = usage;
     this.careful = careful;
-    this.budget = code.local('i64');
+    this.#budget = code.local('i64');
     this.next = code.local('i64');
     this.flagResult = code.local('i64');
     this.flagA = code.local('i64');
     this.flagB = code.local('i64');
     this.exitKind = code.local('i32');
     this.flagOp = code.local('i32');
-    for (let i = 0; i < 16; i++) if ((usage.gprUsed >> i) & 1) this.#gpr[i] = code.local('i64');
-    for (let i = 0; i < 16; i++) if ((usage.xmmUsed >> i) & 1) this.#xmm[i] = code.local('v128');
+    for (let i = 0; i < 32; i++) if ((usage.gprUsed >> i) & 1) this.#gpr[i] = code.local('i64');
+    for (let i = 0; i < 32; i++) if ((usage.xmmUsed >> i) & 1) this.#xmm[i] = code.local('v128');
+  }
+
+  /** The local with the instructions that are left. */
+  get budget(): number {
+    return this.#budget;
+  }
+
+  protected gprLocal(index: number): number {
+    return this.#gpr[index]!;
+  }
+
+  protected xmmLocal(index: number): number {
+    return this.#xmm[index]!;
   }
 
   /** Starts an instruction: temporaries are free again. */
@@ -174,6 +193,26 @@ export class LoweringContext {
     const local = this.temp(type);
     this.code.localSet(local);
     return local;
+  }
+
+  // --- what a step function finds in its record ---
+
+  /** Pushes the instruction's address, the next one's, that of a direct branch (i64). */
+  pushRip(): void {
+    this.code.i64Const(this.insn.rip);
+  }
+
+  pushNextRip(): void {
+    this.code.i64Const(this.insn.rip + this.insn.length);
+  }
+
+  pushTarget(target: TargetOperand): void {
+    this.code.i64Const(target.address);
+  }
+
+  /** Pushes an immediate zero-extended to i64 from `size` bytes. */
+  pushImmediate(operand: ImmediateOperand, size: number): void {
+    this.code.i64Const(BigInt.asUintN(size * 8, operand.value));
   }
 
   // --- registers ---
@@ -368,15 +407,11 @@ export class LoweringContext {
     const wide = this.temp('i64');
     const local = this.temp('i32');
     code.localTee(wide).i32WrapI64().localSet(local);
-    if (this.careful) {
-      code.localGet(local).i32Const(15).i32And().if();
-      this.exception(VECTOR_GP);
-      code.end();
-    }
     this.#check(local, wide, 16, write, true);
     return local;
   }
 
+  /** Tests that the pages of an access are as they must be, and otherwise leaves; `wide` -1: the address is no wider than `local`. */
   #check(local: number, wide: number, size: number, write: boolean, aligned = false): void {
     const code = this.code;
     code.localGet(local).i32Const(12).i32ShrU().i32Load8U(PAGE_STATE);
@@ -391,22 +426,15 @@ export class LoweringContext {
         .i32Or();
     }
     if (!write) code.i32Const(STATE_NO_READ).i32And();
-    if (aligned && !this.careful) code.localGet(local).i32Const(15).i32And().i32Or();
+    if (aligned) code.localGet(local).i32Const(15).i32And().i32Or();
     if (wide >= 0) code.localGet(wide).i64Const(32).i64ShrU().i32WrapI64().i32Or();
     code.if();
-    if (this.careful) {
-      code.i32Const(REGISTER_FILE);
-      if (wide >= 0) code.localGet(wide);
-      else code.localGet(local).i64ExtendI32U();
-      code.i64Store(OFF_EXIT_ADDRESS);
-      code.i32Const(size | (write ? 0x10000 : 0)).call(FUNC_FIX);
-      code.if();
-      this.exit(EXIT_KIND_STOP, this.insn.rip, this.remaining);
-      code.end();
-    } else {
-      this.exit(EXIT_KIND_SLOW, this.insn.rip, this.remaining);
-    }
+    this.failedCheck(local, wide, size, write);
     code.end();
+  }
+
+  protected failedCheck(_local: number, _wide: number, _size: number, _write: boolean): void {
+    this.exit(EXIT_KIND_SLOW, this.insn.rip, this.remaining);
   }
 
   /** Pushes `size` (1, 2, 4, 8) bytes at the checked address as a zero-extended i64. */
@@ -431,7 +459,7 @@ export class LoweringContext {
   getOperand(operand: Operand, size = operandSize(operand)): void {
     if (operand.kind === 'reg') this.getReg(operand.index, size, operand.high);
     else if (operand.kind === 'mem') this.loadAt(this.checked(operand, size, false), size);
-    else if (operand.kind === 'imm') this.code.i64Const(BigInt.asUintN(size * 8, operand.value));
+    else if (operand.kind === 'imm') this.pushImmediate(operand, size);
     else throw new Error('operand');
   }
 
@@ -661,7 +689,7 @@ export class LoweringContext {
   }
 
   /**
-   * Most exits are for careful code, and few are ever taken: where to go on and how many instructions are not executed
+   * Most exits are for the interpreter, and few are ever taken: where to go on and how many instructions are not executed
    * is one number, which `slowPath` takes apart. False: it does not fit.
    */
   #exitShortly(distance: number, remaining: number): boolean {
@@ -718,8 +746,9 @@ export class LoweringContext {
   callHelper(name: HelperName, arg = -1): void {
     const code = this.code;
     this.writeBack();
-    code.i32Const(REGISTER_FILE).i64Const(this.insn.rip).i64Store(OFF_RIP);
-    code.i32Const(helperId(name));
+    code.i32Const(REGISTER_FILE);
+    this.pushRip();
+    code.i64Store(OFF_RIP).i32Const(helperId(name));
     if (arg >= 0) code.localGet(arg);
     else code.i32Const(0);
     code.call(FUNC_HELPER);

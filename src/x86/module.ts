@@ -19,20 +19,24 @@ import {
   KIND_SBB,
   KIND_SUB,
 } from './flags.ts';
+import { interpret, leave, loop, resume, single } from './interpret-loop.ts';
 import { FIRST_FUNCTION, REGION_TYPE } from './lowering.ts';
 import { EXIT_FETCH, OFF_EXIT, OFF_RIP } from './state.ts';
 
+/** Slots of the table: nothing to fetch; no region yet. */
+export const SLOT_UNFETCHABLE = 0;
+export const SLOT_INTERPRET = 1;
 /** Largest number of translated functions in an address space. */
 export const TABLE_LIMIT = 1 << 22;
 
-/** What every module of translated code imports from `env`. The last four are exports of `helpersModule`. */
+/** What every module of translated code imports from `env`. From `resume` on they are exports of `helpersModule`. */
 export interface ModuleImports {
   readonly memory: WebAssembly.Memory;
   readonly table: WebAssembly.Table;
-  readonly slow: (depth: number) => number;
-  readonly resolve: (rip: number) => number;
+  /** Makes an access possible or raises #PF (interpreter.ts). */
   readonly fix: (access: number) => number;
   readonly helper: (id: number, arg: number) => number;
+  readonly resume: WebAssembly.ExportValue;
   readonly lookup: WebAssembly.ExportValue;
   readonly flags: WebAssembly.ExportValue;
   readonly mulhu: WebAssembly.ExportValue;
@@ -117,10 +121,9 @@ const PRELUDE = (() => {
   const types = declareTypes(module);
   module.importMemory('env', 'memory', 65536, 65536);
   module.importTable('env', 'table', 0, TABLE_LIMIT);
-  module.importFunc('env', 'slow', types.i32ToI32);
-  module.importFunc('env', 'resolve', types.i32ToI32);
   module.importFunc('env', 'fix', types.i32ToI32);
   module.importFunc('env', 'helper', types.region);
+  module.importFunc('env', 'resume', types.region);
   module.importFunc('env', 'lookup', types.i32ToI32);
   module.importFunc('env', 'flags', types.flags);
   module.importFunc('env', 'mulhu', types.mulhu);
@@ -130,39 +133,65 @@ const PRELUDE = (() => {
 
 function declareTypes(module: ModuleBuilder) {
   return {
+    // (the first: REGION_TYPE)
     region: module.type(['i32', 'i32'], ['i32']),
     i32ToI32: module.type(['i32'], ['i32']),
     flags: module.type(['i32', 'i64', 'i64', 'i64'], ['i32']),
     mulhu: module.type(['i64', 'i64'], ['i64']),
     crc32c: module.type(['i64'], ['i64']),
+    heat: module.type(['i32'], []),
+    loop: module.type(['i32', 'i32', 'i32'], ['i32']),
   };
 }
 
+/** What the helpers' module imports from `env`. */
+export interface HelperImports {
+  readonly memory: WebAssembly.Memory;
+  readonly table: WebAssembly.Table;
+  /** (rip) → as the jump cache has it, which it is not in. */
+  readonly resolve: (rip: number) => number;
+  /** (rip) → the address of the instruction's record; 0: OFF_EXIT tells why there is none. */
+  readonly record: (rip: number) => number;
+  /** (rip): control has often come there. */
+  readonly heat: (rip: number) => void;
+}
+
 /**
- * Imports `memory` and `resolve`; exports `lookup`, `flags`, `mulhu`, `crc32c`, for translated code; `unfetchable`, the function of
- * slot 0; and `same` (a, b, length), whether bytes at two addresses are.
+ * Exports `resume`, `lookup`, `flags`, `mulhu`, `crc32c`, for translated code; `unfetchable` and `interpret`, the functions of slots 0
+ * and 1; `single`, for one instruction; and `same` (a, b, length), whether bytes at two addresses are.
  */
 export function helpersModule(): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   const types = declareTypes(module);
   module.importMemory('env', 'memory', 65536, 65536);
+  module.importTable('env', 'table', 0, TABLE_LIMIT);
   const resolve = module.importFunc('env', 'resolve', types.i32ToI32);
-  module.exportFunc('lookup', lookup(module.func(types.i32ToI32), resolve).index);
+  const record = module.importFunc('env', 'record', types.i32ToI32);
+  const heat = module.importFunc('env', 'heat', types.heat);
+  const find = findEntry(module.func(types.i32ToI32), resolve).index;
+  const lookup = slotFor(module.func(types.i32ToI32), resolve).index;
+  const leaves = leave(module.func(types.i32ToI32)).index;
+  const callees = { find, lookup, heat };
+  const run = loop(module.func(types.loop), callees, leaves).index;
+  module.exportFunc('resume', resume(module.func(types.region), record, run).index);
+  module.exportFunc('lookup', lookup);
   module.exportFunc('flags', flagBits(module.func(types.flags)).index);
   module.exportFunc('mulhu', mulHighUnsigned(module.func(types.mulhu)).index);
   module.exportFunc('crc32c', crc32c(module.func(types.crc32c)).index);
   module.exportFunc('unfetchable', unfetchable(module.func(types.region)).index);
+  module.exportFunc('interpret', interpret(module.func(types.region), callees, run).index);
+  module.exportFunc('single', single(module.func(types.i32ToI32), leaves).index);
   module.exportFunc('same', same(module.func(module.type(['i32', 'i32', 'i32'], ['i32']))).index);
   return module.build();
 }
 
-/** Entry of the jump cache for an address; the same formula as in `lookup`. */
+/** Entry of the jump cache for an address; the same formula as in `pushFound`. */
 export function jumpCacheEntry(rip: number): number {
   return JUMP_CACHE + (((rip ^ (rip >>> 16)) & (JUMP_CACHE_ENTRIES - 1)) << 3);
 }
 
-/** (rip) → table slot */
-function lookup(f: Code, resolve: number): Code {
+/** Pushes what there is for the address in local 0: see JUMP_CACHE. */
+function pushFound(f: Code, resolve: number): void {
   const entry = f.local('i32');
   f.localGet(0).localGet(0).i32Const(16).i32ShrU().i32Xor();
   f.i32Const(JUMP_CACHE_ENTRIES - 1)
@@ -170,13 +199,22 @@ function lookup(f: Code, resolve: number): Code {
     .i32Const(3)
     .i32Shl()
     .localTee(entry);
-  f.i32Load(JUMP_CACHE, 2).localGet(0).i32Eq();
-  f.if();
-  f.localGet(entry)
-    .i32Load(JUMP_CACHE + 4, 2)
-    .return();
-  f.end();
-  return f.localGet(0).call(resolve).end();
+  f.i32Load(JUMP_CACHE, 2).localGet(0).i32Eq().if('i32');
+  f.localGet(entry).i32Load(JUMP_CACHE + 4, 2);
+  f.else();
+  f.localGet(0).call(resolve).end();
+}
+
+/** (rip) → what there is for the address. */
+function findEntry(f: Code, resolve: number): Code {
+  pushFound(f, resolve);
+  return f.end();
+}
+
+/** (rip) → table slot */
+function slotFor(f: Code, resolve: number): Code {
+  pushFound(f, resolve);
+  return f.localTee(0).i32Const(SLOT_INTERPRET).localGet(0).i32Const(0).i32GeS().select().end();
 }
 
 /** (a, b, length) → 1 where the bytes are equal: eight at a time, then one by one. */

@@ -7,13 +7,13 @@
  *   bytes before the module
  *   number of groups
  *   each group: kind, number of pieces
- *     each piece: entry, number of spans, their starts and ends, number of starts, the starts
+ *     each piece: entry, number of spans, their starts and ends
  *   the pieces' guest bytes, in order, padded to 4
  *   the module, to the end
  */
 
 import type { FunctionBody } from '../wasm/code.ts';
-import { CodeGroup, CodeModule, type GroupKind, KIND_CAREFUL, type Piece } from './code-group.ts';
+import { CodeGroup, CodeModule, type GroupKind, KIND_HOT, type Piece } from './code-group.ts';
 import { linkModule } from './module.ts';
 
 /** A group whose function bodies are still at hand. */
@@ -28,8 +28,8 @@ export function sealPack(fresh: readonly FreshGroup[]): Uint8Array<ArrayBuffer> 
   let length = 0;
   for (const { group } of fresh) {
     words.push(group.kind, group.pieces.length);
-    for (const { entry, spans, starts, bytes } of group.pieces) {
-      words.push(entry, spans.length / 2, ...spans, starts.length, ...starts);
+    for (const { entry, spans, bytes } of group.pieces) {
+      words.push(entry, spans.length / 2, ...spans);
       length += bytes.length;
     }
   }
@@ -89,12 +89,11 @@ class PackReader {
     const found: { kind: GroupKind; pieces: Omit<Piece, 'bytes'>[] }[] = [];
     for (let left = this.#word(); left > 0; left--) {
       const kind = this.#word();
-      if (kind > KIND_CAREFUL) throw new RangeError('kind');
+      if (kind > KIND_HOT) throw new RangeError('kind');
       const pieces: Omit<Piece, 'bytes'>[] = [];
       for (let n = this.#word(); n > 0; n--) {
         const entry = this.#word();
-        const spans = this.#list(2);
-        pieces.push({ entry, spans, starts: this.#list(1) });
+        pieces.push({ entry, spans: this.#list(2) });
       }
       if (pieces.length === 0) throw new RangeError('group');
       found.push({ kind: kind as GroupKind, pieces });

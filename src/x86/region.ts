@@ -55,11 +55,6 @@ export function isFailure(result: Instruction | FetchFailure): result is FetchFa
   return 'kind' in result;
 }
 
-/** The blocks as careful code has them: each goes on outside. */
-export function separate(blocks: readonly Block[]): Region {
-  return { entry: blocks[0]!.start, blocks, index: new Map(), failure: null };
-}
-
 const nowhere = (): boolean => false;
 
 /** Finds the region of `entry`, of at most `limit` instructions. It ends where `isElsewhere`: another region begins. */

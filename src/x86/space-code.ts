@@ -1,13 +1,15 @@
 /**
- * The translated code of one address space: a funcref table of regions; slot 0 is the function for addresses where nothing
- * can be fetched. The jump cache in the guest's memory maps guest addresses to slots; what it misses is looked up here.
+ * What one address space runs, by guest address: the funcref table of its regions, and its interpreter for what is not
+ * translated yet. The jump cache in the guest's memory maps guest addresses to either; what it misses is looked up here.
  */
 
 import type { AddressSpace } from '../lvm/address-space.ts';
 import { ENTRY_KIND } from '../lvm/cpu.ts';
-import { COMPARED, COMPARED_SIZE, PAGE_SHIFT } from '../lvm/layout.ts';
+import { COMPARED, COMPARED_SIZE, PAGE_SHIFT, RECORDS, REGISTER_FILE } from '../lvm/layout.ts';
 import { type CodeGroup, type CodeModule, type CodeSpace, covers, KIND_COLD, type Piece } from './code-group.ts';
-import { jumpCacheEntry, type ModuleImports, TABLE_LIMIT } from './module.ts';
+import { Interpreter } from './interpreter.ts';
+import { type HelperImports, jumpCacheEntry, type ModuleImports, SLOT_INTERPRET, TABLE_LIMIT } from './module.ts';
+import { EXIT_FETCH, EXIT_RESUME, OFF_EXIT, OFF_RIP } from './state.ts';
 import type { Translations } from './translations.ts';
 
 /** Returns the next rip or 0: as a signed 32-bit integer, the way wasm gives it. */
@@ -24,14 +26,18 @@ interface Loaded {
 
 export class SpaceCode implements CodeSpace {
   readonly space: AddressSpace;
+  readonly interpreter: Interpreter;
   readonly #translations: Translations;
   readonly #table: WebAssembly.Table;
   readonly #imports: { readonly env: ModuleImports & WebAssembly.ModuleImports };
   readonly #same: (a: number, b: number, length: number) => number;
+  readonly #interpret: RegionFunction;
+  readonly #single: (record: number) => number;
+  readonly #often: number;
   readonly #slots = new Map<number, number>();
   /** By slot: the function, for calls from JavaScript, and the group that it is of. */
-  readonly #functions: (RegionFunction | null)[] = [null];
-  readonly #owners: (CodeGroup | null)[] = [null];
+  readonly #functions: (RegionFunction | null)[] = [null, null];
+  readonly #owners: (CodeGroup | null)[] = [null, null];
   readonly #freeSlots: number[] = [];
   readonly #loaded = new Map<CodeModule, Loaded>();
   /** The groups in use, and where their functions were found: a group may move (pack.ts). */
@@ -40,42 +46,110 @@ export class SpaceCode implements CodeSpace {
   readonly #samples = new Map<number, number>();
   #translated: number[] = [];
 
-  /** `imports`: what code calls that is not this class's. */
+  /**
+   * `imports`: what code calls that is not this class's. A region is translated when control has come to it `often` times
+   * (0: at once; Infinity: never).
+   */
   constructor(
     space: AddressSpace,
     translations: Translations,
-    imports: Pick<ModuleImports, 'slow' | 'fix' | 'helper'>,
+    imports: Pick<ModuleImports, 'fix' | 'helper'>,
+    often: number,
   ) {
     this.space = space;
     this.#translations = translations;
     const { memory } = space;
     const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024, maximum: TABLE_LIMIT });
-    const resolve = (rip: number): number => this.resolve(rip >>> 0);
-    const { lookup, flags, mulhu, crc32c, unfetchable, same } = new WebAssembly.Instance(translations.helpers, {
-      env: { memory, resolve },
-    }).exports as Record<string, WebAssembly.ExportValue>;
+    this.#often = often;
+    this.interpreter = new Interpreter(space, translations.steps, this, Math.min(often, 0x1_0000));
+    const env: HelperImports & WebAssembly.ModuleImports = {
+      memory,
+      table,
+      resolve: (rip) => this.resolve(rip >>> 0),
+      record: (rip) => this.#record(rip >>> 0),
+      heat: (rip) => {
+        if (often !== Number.POSITIVE_INFINITY) this.#region(rip >>> 0);
+      },
+    };
+    const { lookup, flags, mulhu, crc32c, resume, unfetchable, interpret, single, same } = new WebAssembly.Instance(
+      translations.helpers,
+      { env },
+    ).exports as Record<string, WebAssembly.ExportValue>;
     table.set(0, unfetchable);
+    table.set(SLOT_INTERPRET, interpret);
+    this.#interpret = interpret as RegionFunction;
+    this.#single = single as (record: number) => number;
     this.#same = same as (a: number, b: number, length: number) => number;
     this.#table = table;
-    const exported = { lookup: lookup!, flags: flags!, mulhu: mulhu!, crc32c: crc32c! };
-    this.#imports = { env: { ...imports, memory, table, resolve, ...exported } };
+    const exported = { lookup: lookup!, flags: flags!, mulhu: mulhu!, crc32c: crc32c!, resume: resume! };
+    this.#imports = { env: { ...imports, memory, table, ...exported } };
   }
 
-  /** The table slot of the region at `rip`, translated if need be; 0 where nothing can be fetched. */
+  /** What there is for `rip` as the jump cache has it, as a positive number; 0 where nothing can be fetched. */
   resolve(rip: number): number {
-    let slot = this.#slots.get(rip);
-    if (slot === undefined) {
-      const group = this.#translations.region(this, rip);
-      if (group === null) return 0;
-      this.#place(group);
-      slot = this.#slots.get(rip)!;
+    let found = this.#slots.get(rip);
+    // Without room it is translated, which needs none.
+    if (found === undefined && this.#often > 0 && !this.interpreter.isFull) {
+      found = this.interpreter.enter(rip);
+      if (found === 0) return 0;
     }
+    found ??= this.#region(rip);
+    if (found === 0) return 0;
     const at = jumpCacheEntry(rip);
     const { view } = this.space;
     view.setUint32(at, rip, true);
-    view.setUint32(at + 4, slot, true);
+    view.setUint32(at + 4, found, true);
+    return found;
+  }
+
+  /** The slot of the region at `rip`, which is translated if need be; 0 where nothing can be fetched. */
+  #region(rip: number): number {
+    if (!this.#slots.has(rip)) {
+      const group = this.#translations.region(this, rip);
+      if (group === null) return 0;
+      this.#place(group);
+    }
+    return this.#slots.get(rip)!;
+  }
+
+  /** The record of the instruction at `rip`, or 0 and a reason. */
+  #record(rip: number): number {
+    const { view } = this.space;
+    if (this.interpreter.isFull) {
+      view.setUint32(REGISTER_FILE + OFF_EXIT, EXIT_RESUME, true);
+      return 0;
+    }
+    const record = this.interpreter.record(rip);
+    if (record === 0) {
+      view.setUint32(REGISTER_FILE + OFF_RIP, rip, true);
+      view.setUint32(REGISTER_FILE + OFF_EXIT, EXIT_FETCH, true);
+    }
+    return record;
+  }
+
+  /** Runs one instruction, of a repeated string instruction perhaps one iteration. Returns the next rip or 0. */
+  single(rip: number): number {
+    const record = this.#record(rip);
+    return record === 0 ? 0 : this.#single(record) >>> 0;
+  }
+
+  // --- for the interpreter ---
+
+  instantiate(module: CodeModule): WebAssembly.Exports {
+    return new WebAssembly.Instance(module.compile(), this.#imports).exports;
+  }
+
+  add(run: WebAssembly.ExportValue): number {
+    const slot = this.#newSlot();
+    this.#table.set(slot, run);
     return slot;
   }
+
+  isRegion(rip: number): boolean {
+    return this.#slots.has(rip);
+  }
+
+  // --- regions ---
 
   /** By wasm: there are very many bytes to compare when a program starts. */
   hasBytes({ spans, bytes }: Piece): boolean {
@@ -90,9 +164,10 @@ export class SpaceCode implements CodeSpace {
     return true;
   }
 
-  /** Calls the region of a slot other than 0. Returns the next rip or 0. */
-  call(slot: number, depth: number, rip: number): number {
-    return this.#functions[slot]!(depth, rip) >>> 0;
+  /** Runs what `resolve` has found for `rip`. Returns the next rip or 0. */
+  call(found: number, rip: number): number {
+    const run = found >= RECORDS ? this.#interpret : this.#functions[found]!;
+    return run(0, rip) >>> 0;
   }
 
   isReached(rip: number): boolean {
@@ -119,7 +194,7 @@ export class SpaceCode implements CodeSpace {
   /** The region at `rip`, or if `hot` the hot code for it, is ready to run afterwards. */
   warm(rip: number, hot: boolean): void {
     if (hot) this.#heat(rip);
-    else this.resolve(rip);
+    else this.#region(rip);
     const slot = this.#slots.get(rip);
     const group = slot === undefined ? null : this.#owners[slot]!;
     if (group !== null) for (const run of this.load(group)) run(-1, 0);
@@ -139,6 +214,8 @@ export class SpaceCode implements CodeSpace {
       if (slot === undefined) {
         slot = this.#newSlot();
         this.#slots.set(entry, slot);
+        this.interpreter.leaveTo(entry);
+        this.#forget(entry);
       } else {
         const owner = this.#owners[slot]!;
         if (owner.kind >= group.kind) return;
@@ -221,6 +298,7 @@ export class SpaceCode implements CodeSpace {
 
   /** Code on the pages has changed. */
   dropPages(first: number, count: number): void {
+    this.interpreter.dropPages(first, count);
     for (const [page, groups] of this.#byPage) {
       if (page < first || page >= first + count) continue;
       for (const group of [...groups]) this.#drop(group);
@@ -238,10 +316,15 @@ export class SpaceCode implements CodeSpace {
       this.#functions[slot] = null;
       this.#table.set(slot, null);
       this.#freeSlots.push(slot);
-      const at = jumpCacheEntry(entry);
-      const { view } = this.space;
-      if (view.getUint32(at, true) === entry) view.setUint32(at, 0, true);
+      this.#forget(entry);
     }
+  }
+
+  /** The jump cache knows nothing for the address any more. */
+  #forget(rip: number): void {
+    const at = jumpCacheEntry(rip);
+    const { view } = this.space;
+    if (view.getUint32(at, true) === rip) view.setUint32(at, 0, true);
   }
 
   #release(group: CodeGroup): void {
@@ -252,6 +335,7 @@ export class SpaceCode implements CodeSpace {
   /** The space will not run again; what is in the jump cache must not outlive it. */
   close(): void {
     for (const group of new Set(this.#groups.keys())) this.#drop(group);
+    this.interpreter.clear();
   }
 
   /** What was translated since the last call, as VirtualCpu.takeTranslated has it. */

@@ -73,10 +73,6 @@ export const EXIT_FAULT = 3;
 /** Internal ones: the instruction at rip cannot be fetched; go on from rip with an empty wasm stack. */
 export const EXIT_FETCH = 16;
 export const EXIT_RESUME = 17;
-/** What careful code leaves: it called (the return address is pushed), it returned, neither. */
-export const EXIT_NONE = 0;
-export const EXIT_CALLED = 18;
-export const EXIT_RETURNED = 19;
 
 /** Exception vectors (SDM vol. 3, 6.3.1). */
 export const VECTOR_DE = 0;

@@ -19,16 +19,18 @@ interface How {
   readonly between?: (cpu: TranslatingCpu, space: AddressSpace) => void;
   readonly codeProt?: number;
   readonly translations?: Translations;
+  /** How many times code is interpreted. */
+  readonly often?: number;
 }
 
 /** One line a run: its instructions, where it stopped, and a hash of all registers. */
 function stops(
   elf: Buffer,
   budgets: () => number,
-  { prepare, between, codeProt = 0, translations }: How = {},
+  { prepare, between, codeProt = 0, translations, often }: How = {},
 ): string[] {
   const { space, context } = loadProgram(elf, codeProt);
-  const cpu = new TranslatingCpu({ readTsc: () => 0n }, translations);
+  const cpu = new TranslatingCpu({ readTsc: () => 0n }, translations, often);
   prepare?.(cpu, space, context);
   const lines: string[] = [];
   for (;;) {
@@ -85,6 +87,10 @@ describe.skipIf(program === null)('stops at the same places', () => {
     expect(expected.length).toBeGreaterThan(500);
   });
 
+  it.each([0, 1, 5, Number.POSITIVE_INFINITY])('interpreted %d times', (often) => {
+    expect(stops(elf, budgets(), { often })).toEqual(expected);
+  });
+
   it('with a region at every instruction', () => {
     const got = stops(elf, budgets(), {
       prepare: (cpu, space) => cpu.warm(space, allInstructions(space)),
@@ -98,6 +104,7 @@ describe.skipIf(program === null)('stops at the same places', () => {
       between: (_cpu, space) => {
         if (next() % 3 === 0) space.takeDirty();
       },
+      often: 3,
     });
     expect(got).toEqual(expected);
   });
@@ -108,18 +115,19 @@ describe.skipIf(program === null)('stops at the same places', () => {
       between: (cpu, space) => {
         if (next() % 20 === 0) cpu.drop(space);
       },
+      often: 3,
     });
     expect(got).toEqual(expected);
   });
 
   it('with code that may be written', () => {
-    expect(stops(elf, budgets(), { codeProt: 2 })).toEqual(expected);
+    expect(stops(elf, budgets(), { codeProt: 2, often: 3 })).toEqual(expected);
   });
 
   it('with modules that are linked into fewer all the time', () => {
     for (const codeProt of [0, 2]) {
       const translations = new Translations(null, 5);
-      expect(stops(elf, budgets(), { translations, codeProt })).toEqual(expected);
+      expect(stops(elf, budgets(), { translations, codeProt, often: 0 })).toEqual(expected);
       expect(translations.figures.groups).toBeGreaterThan(30);
     }
   });

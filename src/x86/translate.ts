@@ -4,7 +4,8 @@
  *
  * Where a run may stop for its budget is part of what the guest is, not of how it was translated: before the target of a
  * taken branch that does not go forward, of a call or an indirect jump, and between the iterations of a REP instruction;
- * long overdue, also before that of a return (where it goes on, no region begins otherwise). So neither the shapes of regions nor what is translated already nor careful code shows in a guest's state.
+ * long overdue, also before that of a return (where it goes on, no region begins otherwise). So neither the shapes of regions nor
+ * what is translated and what interpreted shows in a guest's state.
  * Only an exact run stops anywhere (it goes on one instruction at a time).
  *
  * A guest call in the middle of a region must store all registers that the region writes, also those behind the call: they
@@ -15,7 +16,7 @@
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import { Code, type FunctionBody } from '../wasm/code.ts';
 import type { Instruction } from './instruction.ts';
-import { lowerCall, lowerJumpIndirect, lowerLoop, lowerReturn, pushRflags } from './lower-control.ts';
+import { lowerCall, lowerJumpIndirect, lowerLoop, lowerReturn, lowerSyscall, lowerTrap } from './lower-control.ts';
 import { integerLowerings } from './lower-integer.ts';
 import { sseLowerings } from './lower-sse.ts';
 import { stringLowerings } from './lower-string.ts';
@@ -26,31 +27,24 @@ import {
   EXIT_KIND_SLOW,
   EXIT_KIND_STOP,
   FUNC_LOOKUP,
-  FUNC_SLOW,
+  FUNC_RESUME,
+  type Lowering,
   LoweringContext,
   REGION_TYPE,
 } from './lowering.ts';
 import type { Block, Region } from './region.ts';
 import { findRun, type Run } from './sse-run.ts';
-import {
-  ARITHMETIC_FLAGS,
-  EXIT_BUDGET,
-  EXIT_FETCH,
-  EXIT_RETURNED,
-  EXIT_SYSCALL,
-  OFF_BUDGET_FLOORS,
-  OFF_EXIT,
-  OFF_RIP,
-  VECTOR_BP,
-  VECTOR_DB,
-  VECTOR_GP,
-  VECTOR_UD,
-} from './state.ts';
+import { ARITHMETIC_FLAGS, EXIT_BUDGET, EXIT_FETCH, OFF_BUDGET_FLOORS, OFF_EXIT, OFF_RIP, VECTOR_UD } from './state.ts';
 import { type Structure, structureOf } from './structure.ts';
-import { FORMS } from './table.ts';
 import { addUsage, covers, noUsage, type Usage, UsageModel } from './usage.ts';
 
-const lowerings = new Map([...x87Lowerings, ...sseLowerings, ...stringLowerings, ...integerLowerings]);
+/** By mnemonic. */
+export const lowerings: ReadonlyMap<string, Lowering> = new Map([
+  ...x87Lowerings,
+  ...sseLowerings,
+  ...stringLowerings,
+  ...integerLowerings,
+]);
 const isVector = (op: string): boolean => sseLowerings.has(op);
 
 /** True for a mnemonic that can be translated; others raise #UD. */
@@ -63,15 +57,15 @@ export class Translator {
   readonly #model = new UsageModel();
 
   /**
-   * The region's function; of careful code the first argument is the number of the instruction to begin with. `direct`: entries of regions that will be in the same module,
-   * for direct calls, which name them in `calls`.
+   * The region's function. `direct`: entries of regions that will be in the same module, for direct calls, which name them
+   * in `calls`.
    */
-  translate(region: Region, careful: boolean, direct: ReadonlySet<number>): FunctionBody {
+  translate(region: Region, direct: ReadonlySet<number>): FunctionBody {
     const code = this.#code;
     const model = this.#model;
     const expected = noUsage();
     for (const block of region.blocks) for (const insn of block.insns) model.expect(insn, expected);
-    const structure = careful ? null : structureOf(region.blocks.map((block) => successors(region, block)));
+    const structure = structureOf(region.blocks.map((block) => successors(region, block)));
     for (;;) {
       code.reset();
       const touched = new RegionTranslator(code, expected, model, region, structure, direct).run();
@@ -102,8 +96,7 @@ class RegionTranslator {
   readonly #code: Code;
   readonly #model: UsageModel;
   readonly #region: Region;
-  /** Null: careful code. */
-  readonly #structure: Structure | null;
+  readonly #structure: Structure;
   /** Wasm block whose end is before a merge node, loop of a loop header. */
   readonly #forward = new Map<number, number>();
   readonly #backward = new Map<number, number>();
@@ -117,13 +110,13 @@ class RegionTranslator {
     usage: Usage,
     model: UsageModel,
     region: Region,
-    structure: Structure | null,
+    structure: Structure,
     direct: ReadonlySet<number>,
   ) {
     this.#model = model;
     this.#direct = direct;
     this.#code = code;
-    this.#ctx = new LoweringContext(code, usage, structure === null, isVector);
+    this.#ctx = new LoweringContext(code, usage, false, isVector);
     this.#region = region;
     this.#structure = structure;
   }
@@ -132,24 +125,19 @@ class RegionTranslator {
   run(): Usage {
     const ctx = this.#ctx;
     const code = this.#code;
-    if (!ctx.careful) {
-      code.localGet(ctx.depthParam).i32Const(0).i32LtS().if();
-      code.i32Const(0).return();
-      code.end();
-    }
+    code.localGet(ctx.depthParam).i32Const(0).i32LtS().if();
+    code.i32Const(0).return();
+    code.end();
     ctx.reload();
     ctx.entry = this.#region.entry;
     ctx.exitBlock = code.block();
-    if (!ctx.careful) ctx.slowBlock = code.block();
-    if (this.#structure === null) this.#careful();
-    else if (this.#structure.reducible) this.#tree(this.#structure, 0);
+    ctx.slowBlock = code.block();
+    if (this.#structure.reducible) this.#tree(this.#structure, 0);
     else this.#dispatcher();
     code.unreachable();
     code.end();
-    if (!ctx.careful) {
-      ctx.slowPath();
-      code.end();
-    }
+    ctx.slowPath();
+    code.end();
     this.#exitPath();
     code.end();
     return ctx.total;
@@ -175,26 +163,18 @@ class RegionTranslator {
     code.i32Const(REGISTER_FILE).i32Const(EXIT_BUDGET).i32Store(OFF_EXIT);
     code.i32Const(0).return();
     code.end();
-    if (!ctx.careful) {
-      code.localGet(ctx.exitKind).i32Const(EXIT_KIND_SLOW).i32Eq().if();
-      code.localGet(ctx.depthParam).call(FUNC_SLOW).localTee(t).i32Eqz();
-      code.i32Const(REGISTER_FILE).i32Load(OFF_EXIT).i32Const(EXIT_RETURNED).i32Eq().i32Or().if();
-      code.localGet(t).return();
-      code.end();
-      code.localGet(t).i64ExtendI32U().localSet(ctx.next);
-      code.end();
-    }
+    code.localGet(ctx.exitKind).i32Const(EXIT_KIND_SLOW).i32Eq().if();
+    code.localGet(ctx.depthParam).localGet(ctx.next).i32WrapI64().returnCall(FUNC_RESUME);
+    code.end();
     // Address 0 or one above 4 GiB: there is nothing to fetch.
     code.localGet(ctx.next).i64Const(1).i64Sub().i64Const(0xffff_fffe).i64GtU().if();
     code.i32Const(REGISTER_FILE).i32Const(EXIT_FETCH).i32Store(OFF_EXIT);
     code.i32Const(0).return();
     code.end();
-    if (!ctx.careful) {
-      code.localGet(ctx.exitKind).i32Const(EXIT_KIND_CHAIN).i32GeU().if();
-      code.localGet(ctx.depthParam).localGet(ctx.next).i32WrapI64().localTee(t);
-      code.localGet(t).call(FUNC_LOOKUP).returnCallIndirect(REGION_TYPE);
-      code.end();
-    }
+    code.localGet(ctx.exitKind).i32Const(EXIT_KIND_CHAIN).i32GeU().if();
+    code.localGet(ctx.depthParam).localGet(ctx.next).i32WrapI64().localTee(t);
+    code.localGet(t).call(FUNC_LOOKUP).returnCallIndirect(REGION_TYPE);
+    code.end();
     code.localGet(ctx.next).i32WrapI64();
   }
 
@@ -228,7 +208,7 @@ class RegionTranslator {
     const to = this.#region.index.get(rip);
     const structure = this.#structure;
     const mayStop = branch && rip <= ctx.insn.rip;
-    if (to === undefined || structure === null) {
+    if (to === undefined) {
       ctx.exit(mayStop ? EXIT_KIND_CHAIN : EXIT_KIND_FORWARD, rip, 0);
       return;
     }
@@ -245,24 +225,6 @@ class RegionTranslator {
       this.#code.brTo(this.#forward.get(to)!);
     } else {
       this.#tree(structure, to);
-    }
-  }
-
-  // --- careful ---
-
-  #careful(): void {
-    const { blocks } = this.#region;
-    const code = this.#code;
-    if (blocks.length > 1) {
-      for (let i = 0; i < blocks.length; i++) code.block();
-      const blockOf = blocks.flatMap(({ insns }, i) => insns.map(() => i));
-      code.localGet(this.#ctx.depthParam).brTable(blockOf, 0);
-    }
-    let first = 0;
-    for (let i = 0; i < blocks.length; i++) {
-      if (blocks.length > 1) code.end();
-      this.#block(i, first);
-      first += blocks[i]!.insns.length;
     }
   }
 
@@ -284,8 +246,7 @@ class RegionTranslator {
 
   // --- a block ---
 
-  /** `first`: the number of its first instruction, in careful code. */
-  #block(node: number, first = 0): void {
+  #block(node: number): void {
     const ctx = this.#ctx;
     const code = this.#code;
     const block = this.#region.blocks[node]!;
@@ -293,34 +254,17 @@ class RegionTranslator {
     ctx.flagOpKnown = -1;
     ctx.mxcsrChecked = false;
     ctx.ended = false;
-    code
-      .localGet(ctx.budget)
-      .i64Const(first + count)
-      .i64Sub();
-    if (ctx.careful) code.localGet(ctx.depthParam).i64ExtendI32U().i64Add();
-    code.localSet(ctx.budget);
-    if (ctx.careful && count > 1) {
-      for (let i = 0; i < count; i++) code.block();
-      code
-        .localGet(ctx.depthParam)
-        .i32Const(first)
-        .i32Sub()
-        .brTable([...Array(count).keys()], 0);
-    }
+    code.localGet(ctx.budget).i64Const(count).i64Sub().localSet(ctx.budget);
     let run: Run | null = null;
     ctx.accesses.begin(block.insns);
     ctx.blockDepth = code.depth;
     for (let i = 0; i < count; i++) {
       const insn = block.insns[i]!;
-      if (ctx.careful && count > 1) {
-        code.end();
-        ctx.flagOpKnown = -1;
-      }
       ctx.begin(insn);
       ctx.accesses.instruction(i);
       ctx.remaining = count - i;
-      ctx.flagsDead = !ctx.careful && flagsDead(block.insns, i);
-      if (!ctx.careful && run === null) {
+      ctx.flagsDead = flagsDead(block.insns, i);
+      if (run === null) {
         run = findRun(block.insns, i, isVector);
         if (run !== null) ctx.beginRun();
       }
@@ -332,10 +276,7 @@ class RegionTranslator {
         ctx.endRun();
         run = null;
       }
-      if (ctx.ended) {
-        if (ctx.careful) for (let j = i + 1; j < count; j++) code.end();
-        return;
-      }
+      if (ctx.ended) return;
     }
     if (block.insns.at(-1)!.flow === 'next') this.#goto(node, block.end, false);
   }
@@ -373,7 +314,7 @@ class RegionTranslator {
       case 'call':
       case 'call-indirect':
         lowerCall(ctx, insn, this.#direct);
-        if (!ctx.careful) this.#goto(node, next, false);
+        this.#goto(node, next, false);
         return;
       case 'ret':
         lowerReturn(ctx, insn);
@@ -382,30 +323,11 @@ class RegionTranslator {
         lowerJumpIndirect(ctx, insn);
         return;
       case 'syscall':
-        this.#syscall(next);
+        lowerSyscall(ctx);
         return;
       case 'trap':
-        this.#trap(insn, next);
+        lowerTrap(ctx, insn);
     }
-  }
-
-  /** SDM vol. 2, SYSCALL: rcx = rip, r11 = rflags. */
-  #syscall(next: number): void {
-    const ctx = this.#ctx;
-    const code = this.#code;
-    code.i64Const(next);
-    ctx.setReg(1, 8);
-    pushRflags(ctx);
-    ctx.setReg(11, 8);
-    ctx.stop(EXIT_SYSCALL);
-  }
-
-  #trap(insn: Instruction, next: number): void {
-    const ctx = this.#ctx;
-    if (insn.op === 'int3') ctx.exception(VECTOR_BP, next);
-    else if (insn.op === 'int1') ctx.exception(VECTOR_DB, next);
-    else if (FORMS[insn.form]!.area === 'privileged' || insn.op === 'int') ctx.exception(VECTOR_GP);
-    else ctx.exception(VECTOR_UD);
   }
 }
 

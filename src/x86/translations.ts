@@ -16,7 +16,6 @@ import {
   CodeModule,
   type CodeSpace,
   type GroupKind,
-  KIND_CAREFUL,
   KIND_COLD,
   KIND_HOT,
   type Piece,
@@ -24,11 +23,12 @@ import {
 import { type CodeKey, type CodeStore, codeKey, type StoredPack } from './code-store.ts';
 import { helpersModule, linkModule } from './module.ts';
 import { type FreshGroup, openPack, sealPack } from './pack.ts';
-import { type Block, discover, exitsOf, type Region, separate } from './region.ts';
+import { discover, exitsOf, type Region } from './region.ts';
+import { StepFunctions } from './step-functions.ts';
 import { Translator } from './translate.ts';
 
-/** Instructions of a region when it is first reached: most code runs once or twice, so little is translated ahead. */
-const COLD_LIMIT = 70;
+/** Instructions of a region when control comes there often … */
+const COLD_LIMIT = 120;
 /** … and when the guest spends time in it. TurboFan's time grows faster than a function's size. */
 export const HOT_LIMIT = 300;
 /** Regions of a hot group, and instructions after which no more are added. */
@@ -56,9 +56,10 @@ export class Translations {
   readonly #store: CodeStore | null;
   readonly #translator = new Translator();
   #helpers: WebAssembly.Module | null = null;
+  /** For what is not translated. */
+  readonly steps: StepFunctions;
   /** By entry, the most promising first: hot ones, then the newest. */
   readonly #regions = new Map<number, CodeGroup[]>();
-  readonly #careful = new Map<number, CodeGroup[]>();
   /** Packs opened, and from which one a module is. */
   readonly #opened = new Set<string>();
   readonly #origin = new Map<CodeModule, StoredPack>();
@@ -72,6 +73,7 @@ export class Translations {
 
   constructor(store: CodeStore | null = null, stayingMax = STAYING_MAX) {
     this.#store = store;
+    this.steps = new StepFunctions(store);
     this.#stayingMax = stayingMax;
   }
 
@@ -89,7 +91,7 @@ export class Translations {
     const known = this.#find(code, KIND_COLD, rip);
     if (known !== null) return known;
     const region = discover(code.space, rip, COLD_LIMIT, (next) => code.isReached(next));
-    return region.blocks.length === 0 ? null : this.#makeRegions(code.space, KIND_COLD, [region]);
+    return region.blocks.length === 0 ? null : this.#make(code.space, KIND_COLD, [region]);
   }
 
   /** The region at `rip` as the guest spends time in it, with those that it calls and that have been reached already. */
@@ -97,21 +99,7 @@ export class Translations {
     const known = this.#find(code, KIND_HOT, rip);
     if (known !== null) return known;
     const region = discover(code.space, rip, HOT_LIMIT);
-    return region.blocks.length === 0 ? null : this.#makeRegions(code.space, KIND_HOT, batch(code, region));
-  }
-
-  /** Careful code for `blocks`, which are asked for if there is none yet for the first one's address. */
-  careful(code: CodeSpace, entry: number, blocks: () => readonly Block[]): CodeGroup | null {
-    const known = this.#find(code, KIND_CAREFUL, entry);
-    if (known !== null) return known;
-    const list = blocks();
-    if (list.length === 0) return null;
-    return this.#keep(code.space, this.#make(code.space, KIND_CAREFUL, [separate(list)]));
-  }
-
-  /** Careful code for one instruction; it is not kept. */
-  single(space: AddressSpace, block: Block): CodeGroup {
-    return this.#make(space, KIND_CAREFUL, [separate([block])]).group;
+    return region.blocks.length === 0 ? null : this.#make(code.space, KIND_HOT, batch(code, region));
   }
 
   /** Links groups that are in modules of their own, and gives them to the store. */
@@ -145,15 +133,11 @@ export class Translations {
 
   // --- finding ---
 
-  #mapOf(kind: GroupKind): Map<number, CodeGroup[]> {
-    return kind === KIND_CAREFUL ? this.#careful : this.#regions;
-  }
-
   /** A group of the kind (a hot one where a cold one is asked for) with the space's code. */
   #find(code: CodeSpace, kind: GroupKind, entry: number): CodeGroup | null {
     const known = this.#pick(code, kind, entry);
     if (known !== null || this.#store === null) return known;
-    for (const stored of this.#store.find(codeKey(code.space, kind, entry))) {
+    for (const stored of this.#store.find(codeKey(code.space, entry))) {
       if (this.#opened.has(stored.id)) continue;
       this.#opened.add(stored.id);
       const found = this.#open(stored) ? this.#pick(code, kind, entry) : null;
@@ -163,7 +147,7 @@ export class Translations {
   }
 
   #pick(code: CodeSpace, kind: GroupKind, entry: number): CodeGroup | null {
-    for (const group of this.#mapOf(kind).get(entry) ?? []) {
+    for (const group of this.#regions.get(entry) ?? []) {
       if (group.kind < kind || !group.matches(code)) continue;
       const stored = this.#origin.get(group.module);
       if (stored === undefined) return group;
@@ -194,10 +178,8 @@ export class Translations {
       return true;
     } catch (error) {
       if (!(error instanceof WebAssembly.CompileError)) throw error;
-      for (const map of [this.#regions, this.#careful]) {
-        for (const groups of map.values()) {
-          for (const group of groups.filter((group) => group.module === module)) this.#remove(group);
-        }
+      for (const groups of this.#regions.values()) {
+        for (const group of groups.filter((group) => group.module === module)) this.#remove(group);
       }
       this.#reject(stored);
       return false;
@@ -210,9 +192,8 @@ export class Translations {
   }
 
   #index(group: CodeGroup): void {
-    const map = this.#mapOf(group.kind);
-    // A careful group is asked for by its first block's address.
-    for (const { entry } of group.kind === KIND_CAREFUL ? group.pieces.slice(0, 1) : group.pieces) {
+    const map = this.#regions;
+    for (const { entry } of group.pieces) {
       const groups = map.get(entry);
       if (groups === undefined) {
         map.set(entry, [group]);
@@ -225,7 +206,7 @@ export class Translations {
   }
 
   #remove(group: CodeGroup): void {
-    const map = this.#mapOf(group.kind);
+    const map = this.#regions;
     for (const { entry } of group.pieces) {
       const left = map.get(entry)?.filter((other) => other !== group) ?? [];
       if (left.length > 0) map.set(entry, left);
@@ -235,25 +216,20 @@ export class Translations {
 
   // --- making ---
 
-  #makeRegions(space: AddressSpace, kind: GroupKind, regions: readonly Region[]): CodeGroup {
-    return this.#keep(space, this.#make(space, kind, regions));
-  }
-
-  #make(space: AddressSpace, kind: GroupKind, regions: readonly Region[]): FreshGroup {
-    const careful = kind === KIND_CAREFUL;
-    const direct = new Set(careful ? [] : regions.map(({ entry }) => entry));
+  #make(space: AddressSpace, kind: GroupKind, regions: readonly Region[]): CodeGroup {
+    const direct = new Set(regions.map(({ entry }) => entry));
     const bodies: FunctionBody[] = [];
     const pieces: Piece[] = [];
-    for (const { entry, blocks, ...rest } of regions) {
-      bodies.push(this.#translator.translate({ entry, blocks, ...rest }, careful, direct));
+    for (const region of regions) {
+      bodies.push(this.#translator.translate(region, direct));
+      const { entry, blocks } = region;
       const spans = Uint32Array.from(blocks.flatMap(({ start, end }) => [start, end]));
-      const starts = Uint32Array.from(careful ? blocks.flatMap(({ insns }) => insns.map(({ rip }) => rip)) : []);
-      pieces.push({ entry, spans, bytes: bytesOf(space, spans), starts });
+      pieces.push({ entry, spans, bytes: bytesOf(space, spans) });
       for (const { insns } of blocks) this.figures.instructions += insns.length;
     }
     this.figures.groups++;
     const wasm = linkModule([pieces.map(({ entry }, i) => ({ name: entry, body: bodies[i]! }))]);
-    return { group: new CodeGroup(kind, pieces, new CodeModule(wasm), 0), bodies };
+    return this.#keep(space, { group: new CodeGroup(kind, pieces, new CodeModule(wasm), 0), bodies });
   }
 
   #keep(space: AddressSpace, fresh: FreshGroup): CodeGroup {
@@ -276,11 +252,10 @@ interface Unsealed extends FreshGroup {
 }
 
 /** The keys that the group is to be found by. */
-function keysOf(space: AddressSpace, { kind, pages, pieces }: CodeGroup): CodeKey[] {
+function keysOf(space: AddressSpace, { pages, pieces }: CodeGroup): CodeKey[] {
   // Code that may be written is not worth keeping: it will be other code the next time.
   if (pages.some((page) => (space.prot[page]! & PROT_WRITE) !== 0)) return [];
-  const entries = kind === KIND_CAREFUL ? pieces.slice(0, 1) : pieces;
-  return entries.map(({ entry }) => codeKey(space, kind, entry));
+  return pieces.map(({ entry }) => codeKey(space, entry));
 }
 
 /** The region and those that it goes to, breadth first. */

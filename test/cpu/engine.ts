@@ -8,7 +8,11 @@ import type { Area, Form } from '../../src/x86/table.ts';
 import { GuestCpu } from './guest.ts';
 
 export function newGuestCpu(): GuestCpu {
-  return new GuestCpu(new TranslatingCpu({ readTsc: () => 0n }), 1, arithmeticFlags);
+  return new GuestCpu(
+    new TranslatingCpu({ readTsc: () => 0n }, undefined, process.env.OFTEN ? Number(process.env.OFTEN) : undefined),
+    1,
+    arithmeticFlags,
+  );
 }
 
 const INTEGER: ReadonlySet<Area> = new Set<Area>(['integer', 'string', 'privileged']);
