@@ -34,6 +34,7 @@ export function writeRecord(view: DataView, at: number, insn: Instruction, shape
   view.setUint32(at + REC_RIP, insn.rip, true);
   view.setInt32(at + REC_DISP, target?.kind === 'target' ? target.address : shape.disp, true);
   view.setBigInt64(at + REC_IMM, shape.imm, true);
-  shape.gprs.forEach((register, i) => view.setUint8(at + REC_GPR + i, register * 8));
-  shape.xmms.forEach((register, i) => view.setUint8(at + REC_XMM + i, register * 16));
+  const { gprs, xmms } = shape;
+  for (let i = 0; i < gprs.length; i++) view.setUint8(at + REC_GPR + i, gprs[i]! * 8);
+  for (let i = 0; i < xmms.length; i++) view.setUint8(at + REC_XMM + i, xmms[i]! * 16);
 }

@@ -19,24 +19,33 @@ export interface Machine {
 export type Helper = (machine: Machine, arg: number) => number;
 export type HelperName = string;
 
-const names = new Map<string, number>();
-const helpers: Helper[] = [];
+const helpers = new Map<HelperName, Helper>();
+/** The helpers by number, once the first number was asked for. */
+let numbered: { readonly ids: ReadonlyMap<HelperName, number>; readonly list: readonly Helper[] } | null = null;
 
 /** Adds a helper; call it at a module's top level. */
 export function registerHelper(name: HelperName, helper: Helper): void {
-  if (names.has(name)) throw new Error(`helper ${name} registered twice`);
-  names.set(name, helpers.length);
-  helpers.push(helper);
+  if (helpers.has(name) || numbered !== null) throw new Error(`helper ${name} registered twice or too late`);
+  helpers.set(name, helper);
+}
+
+/** Numbers are in translated code that is kept, so they must not depend on the order in which modules are loaded. */
+function number() {
+  if (numbered === null) {
+    const names = [...helpers.keys()].sort();
+    numbered = { ids: new Map(names.map((name, id) => [name, id])), list: names.map((name) => helpers.get(name)!) };
+  }
+  return numbered;
 }
 
 export function helperId(name: HelperName): number {
-  const id = names.get(name);
+  const id = number().ids.get(name);
   if (id === undefined) throw new Error(`no helper ${name}`);
   return id;
 }
 
 export function runHelper(id: number, machine: Machine, arg: number): number {
-  return helpers[id]!(machine, arg);
+  return number().list[id]!(machine, arg);
 }
 
 /** Ends a helper with an exception at the instruction. */
