@@ -2,7 +2,7 @@
  * Memory accesses of a basic block that need no check of their own. The first access through some registers is checked
  * together with those that follow it in the block through the same registers unchanged: first and last byte of all of
  * them, at most a page apart, so that what they touch is what they would have touched one by one. A check that fails
- * leaves for careful code at the first of them, which looks at each.
+ * leaves for the interpreter at the first of them, which looks at each.
  */
 
 import type { Instruction, MemoryOperand } from './instruction.ts';

@@ -3,7 +3,7 @@
  * exceptions masked, no flush-to-zero, no denormals-are-zero — WebAssembly's arithmetic is x86's, NaNs apart. Otherwise
  * the helper `sse` computes it in integers (softfloat-sse.ts).
  *
- * Normal code tests MXCSR once a basic block and leaves for careful code, which tests it at every instruction. Which way
+ * A region tests MXCSR once a basic block and leaves for the interpreter, which tests it at every instruction. Which way
  * is taken depends on guest state alone. The sticky flags (MXCSR bits 0 … 5) are set by the helper only.
  */
 
@@ -67,7 +67,7 @@ export interface Floating {
   readonly type: 'v128' | 'i64';
 }
 
-/** In normal code: leaves for careful code when MXCSR wants the helper. */
+/** In a region: leaves for the interpreter when MXCSR wants the helper. */
 export function guardMxcsr(ctx: LoweringContext): void {
   if (ctx.mxcsrChecked) return;
   pushSpecial(ctx);

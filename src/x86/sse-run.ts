@@ -1,10 +1,10 @@
 /**
- * Runs: consecutive instructions of a block that only compute in XMM registers. Normal code keeps the registers of a run's
- * beginning until its end, so that whatever fails inside leaves for careful code at the run's first instruction.
+ * Runs: consecutive instructions of a block that only compute in XMM registers. A region keeps the registers of a run's
+ * beginning until its end, so that whatever fails inside leaves for the interpreter at the run's first instruction.
  *
  * That makes most NaN checks needless: a sum, difference, product, quotient or root of a NaN is a NaN, so a result that such
  * an operation of the same run takes in is checked with the later result (nbody: 25 checks a pair become 9). A NaN found
- * makes careful code, which computes its bits in place, do the run again.
+ * makes the interpreter, which computes its bits in place, do the run again.
  */
 
 import type { Instruction } from './instruction.ts';
