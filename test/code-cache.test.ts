@@ -11,6 +11,7 @@ import { stateHash } from '../src/checkpoint/hash.ts';
 import { openCodeStore } from '../src/lvm/node-code-store.ts';
 import type { CodeKey, CodeStore, StoredPack } from '../src/x86/code-store.ts';
 import { openPack } from '../src/x86/pack.ts';
+import { STEP_KEY } from '../src/x86/step-functions.ts';
 import { Translations } from '../src/x86/translations.ts';
 import { Machine } from './support/machine.ts';
 
@@ -24,7 +25,7 @@ afterAll(() => rmSync(root, { recursive: true }));
 
 /** Instructions and state at every stop. */
 function run(translations: Translations, exact = false): string[] {
-  const machine = new Machine({ program: '/bin/sh', args: ['-c', SCRIPT], translations });
+  const machine = new Machine({ program: '/bin/sh', args: ['-c', SCRIPT], translations, often: 2 });
   const lines: string[] = [];
   const note = (): void => {
     const { spaces, ledger, instructions } = machine.kernel;
@@ -82,28 +83,34 @@ test('without a store, cold, warm, and damaged', { timeout: 120_000 }, async () 
 
 /** A store in memory that passes off whatever it is told to, with nothing to check it by. */
 class LyingStore implements CodeStore {
+  /** Of regions, and of step functions. */
   readonly packs: Uint8Array<ArrayBuffer>[] = [];
-  #collect: (() => void) | null = null;
+  readonly stepPacks: Uint8Array<ArrayBuffer>[] = [];
+  #collect: (() => void)[] = [];
 
-  find(): StoredPack[] {
-    return this.packs.map((bytes, i) => ({ id: `${i}`, read: () => bytes, reject: () => {} }));
+  #packsFor(key: CodeKey | undefined): Uint8Array<ArrayBuffer>[] {
+    return key?.fingerprint === STEP_KEY.fingerprint ? this.stepPacks : this.packs;
+  }
+
+  find(key: CodeKey): StoredPack[] {
+    return this.#packsFor(key).map((bytes, i) => ({ id: `${i}`, read: () => bytes, reject: () => {} }));
   }
 
   announce(collect: () => void): void {
-    this.#collect = collect;
+    this.#collect.push(collect);
   }
 
-  add(_keys: readonly CodeKey[], bytes: Uint8Array<ArrayBuffer>): void {
-    this.packs.push(bytes.slice());
+  add([key]: readonly CodeKey[], bytes: Uint8Array<ArrayBuffer>): void {
+    this.#packsFor(key).push(bytes.slice());
   }
 
   collect(): void {
-    this.#collect?.();
+    for (const collect of new Set(this.#collect)) collect();
   }
 }
 
 /** Packs of a run. */
-function packsOfRun(): readonly Uint8Array<ArrayBuffer>[] {
+function packsOfRun(): LyingStore {
   const store = new LyingStore();
   const translations = new Translations({
     find: () => [],
@@ -112,14 +119,15 @@ function packsOfRun(): readonly Uint8Array<ArrayBuffer>[] {
   });
   run(translations);
   store.collect();
-  return store.packs;
+  return store;
 }
 
-const packs = packsOfRun();
+const kept = packsOfRun();
 
-function believe(change: (pack: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>) {
+function believe(change: (pack: Uint8Array<ArrayBuffer>, steps: boolean) => Uint8Array<ArrayBuffer>) {
   const store = new LyingStore();
-  for (const pack of packs) store.packs.push(change(pack.slice()));
+  for (const pack of kept.packs) store.packs.push(change(pack.slice(), false));
+  for (const pack of kept.stepPacks) store.stepPacks.push(change(pack.slice(), true));
   store.add = () => {};
   const translations = new Translations(store);
   expect(run(translations)).toEqual(withoutStore);
@@ -132,17 +140,19 @@ test('packs that are no packs, no modules, or of other code', { timeout: 120_000
   expect(truth).toMatchObject({ groups: 0, rejected: 0 });
 
   const noise = believe((pack) => pack.map((byte, i) => byte ^ (i * 37)));
-  expect(noise).toMatchObject({ rejected: packs.length, loaded: 0 });
+  expect(noise).toMatchObject({ rejected: kept.packs.length + kept.stepPacks.length, loaded: 0 });
+  expect(kept.stepPacks.length).toBeGreaterThan(0);
 
-  const noModule = believe((pack) => {
-    wasmOf(pack)[8] = 0xff;
+  const noModule = believe((pack, steps) => {
+    (steps ? stepsOf(pack) : wasmOf(pack))[8] = 0xff;
     return pack;
   });
   expect(noModule).toMatchObject({ loaded: 0, groups: noise.groups });
   expect(noModule.rejected).toBeGreaterThan(0);
 
   // The last bit of every piece of guest code is another: good translations of code that the guest does not have.
-  const otherCode = believe((pack) => {
+  const otherCode = believe((pack, steps) => {
+    if (steps) return pack;
     // What stands before the module is copied to the same place.
     for (const { pieces } of openPack(pack)!)
       for (const { bytes } of pieces) pack[bytes.byteOffset + bytes.length - 1]! ^= 1;
@@ -150,6 +160,11 @@ test('packs that are no packs, no modules, or of other code', { timeout: 120_000
   });
   expect(otherCode).toMatchObject({ loaded: 0, groups: noise.groups, rejected: 0 });
 });
+
+/** The module of a pack of step functions: a view. */
+function stepsOf(pack: Uint8Array<ArrayBuffer>): Uint8Array {
+  return pack.subarray((4 + new DataView(pack.buffer).getUint32(0, true) + 3) & ~3);
+}
 
 /** The pack's module: a view. */
 function wasmOf(pack: Uint8Array<ArrayBuffer>): Uint8Array {

@@ -20,21 +20,24 @@ export interface StepFunction {
 }
 
 /** All packs of step functions have it: they are wanted together, and none is of some guest's code. */
-const KEY: CodeKey = { entry: 0, fingerprint: 0x57e9_5000 };
+export const STEP_KEY: CodeKey = { entry: 0, fingerprint: 0x57e9_5000 };
 const isVector = (op: string): boolean => sseLowerings.has(op);
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 export class StepFunctions {
   readonly #store: CodeStore | null;
+  readonly #onReject: () => void;
   readonly #translator = new StepTranslator(lowerings);
   readonly #known = new Map<string, StepFunction>();
   /** Made here, and not in the store. */
   readonly #fresh = new Map<string, FunctionBody>();
   #opened = false;
 
-  constructor(store: CodeStore | null) {
+  /** `onReject`: a pack could not be used. */
+  constructor(store: CodeStore | null, onReject: () => void) {
     this.#store = store;
+    this.#onReject = onReject;
   }
 
   /** The shapes and step functions of the instructions; those that are new come into one module. */
@@ -64,12 +67,16 @@ export class StepFunctions {
   #open(): void {
     if (this.#opened) return;
     this.#opened = true;
-    for (const stored of this.#store?.find(KEY) ?? []) {
+    for (const stored of this.#store?.find(STEP_KEY) ?? []) {
       const pack = stored.read();
       if (pack === null) continue;
       const opened = openPack(pack);
-      if (opened === null) stored.reject();
-      else this.#add(opened.keys, opened.module);
+      if (opened !== null) {
+        this.#add(opened.keys, opened.module);
+        continue;
+      }
+      this.#onReject();
+      stored.reject();
     }
   }
 
@@ -77,7 +84,7 @@ export class StepFunctions {
     const keys = [...this.#fresh.keys()];
     const bodies = [...this.#fresh.values()];
     this.#fresh.clear();
-    if (keys.length > 0) this.#store?.add([KEY], sealPack(keys, bodies));
+    if (keys.length > 0) this.#store?.add([STEP_KEY], sealPack(keys, bodies));
   };
 }
 

@@ -73,7 +73,7 @@ export class Translations {
 
   constructor(store: CodeStore | null = null, stayingMax = STAYING_MAX) {
     this.#store = store;
-    this.steps = new StepFunctions(store);
+    this.steps = new StepFunctions(store, () => this.figures.rejected++);
     this.#stayingMax = stayingMax;
   }
 

@@ -32,6 +32,8 @@ export interface MachineOptions extends Partial<BootOptions> {
   readonly seed?: number;
   /** Default: its own. */
   readonly translations?: Translations;
+  /** How many times code is interpreted before it is translated. */
+  readonly often?: number;
   /** Instead of the translating one. */
   readonly cpu?: VirtualCpu;
 }
@@ -48,12 +50,22 @@ export class Machine implements Lvm {
   status: GuestExit | null = null;
   readonly cpu: VirtualCpu;
 
-  constructor({ program, stdin = '', files = [], rootfs = '/', seed = 1, translations, cpu, ...rest }: MachineOptions) {
+  constructor({
+    program,
+    stdin = '',
+    files = [],
+    rootfs = '/',
+    seed = 1,
+    translations,
+    often,
+    cpu,
+    ...rest
+  }: MachineOptions) {
     this.#image = openImage(rootfs, files);
     this.#random = new Random(seed);
     // One CPU for all kernels of a machine that is moved: its translations stay.
     const readTsc = () => BigInt(this.clock().monotonicUs) * 1000n;
-    this.cpu = cpu ?? new TranslatingCpu({ readTsc }, translations);
+    this.cpu = cpu ?? new TranslatingCpu({ readTsc }, translations, often);
     const bytes = new TextEncoder().encode(stdin);
     if (bytes.length > 0) this.inputs.push({ kind: 'stdin', bytes });
     this.inputs.push({ kind: 'stdin', bytes: new Uint8Array(0) });
