@@ -1,6 +1,7 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-old-space-size=65536
 /**
- * The `tardigrade` command. The sources run as they are (type stripping), which needs Node >= 24; on an older Node this
+ * The `tardigrade` command. A guest process's memory counts 4 GiB to V8's garbage collector, though it is mostly not there: with the
+ * usual limits it collects everything, twice, for each. The sources run as they are (type stripping), which needs Node >= 24; on an older Node this
  * starts the `node` package's own binary instead and behaves like it: same streams, signals passed on, same exit status.
  */
 import { spawn } from 'node:child_process';
@@ -9,6 +10,8 @@ import { fileURLToPath } from 'node:url';
 import { keepCompiled } from './compile-cache.js';
 
 const MAJOR_MIN = 24;
+/** As above. */
+const MEMORY_OPTION = '--max-old-space-size=65536';
 
 if (Number(process.versions.node.split('.')[0]) >= MAJOR_MIN) {
   keepCompiled();
@@ -28,7 +31,7 @@ if (Number(process.versions.node.split('.')[0]) >= MAJOR_MIN) {
 }
 
 function rerun(node) {
-  const child = spawn(node, process.argv.slice(1), { stdio: 'inherit' });
+  const child = spawn(node, [MEMORY_OPTION, ...process.argv.slice(1)], { stdio: 'inherit' });
   // A terminal's SIGINT reaches the whole group; those sent to this process alone must be passed on.
   const signals = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGCONT', 'SIGWINCH'];
   for (const signal of signals) process.on(signal, () => child.kill(signal));

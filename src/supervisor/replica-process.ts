@@ -8,8 +8,9 @@ import { compileCachePath } from './run-folder.ts';
 /**
  * A larger nursery costs each replica 50 MiB and gains nothing that was measured. Translated code is validated function by
  * function, when it is compiled: of a pack of the code cache (which is checksummed) most is not needed at once.
+ * The last: see bin/tardigrade.js.
  */
-const V8_OPTIONS = ['--max-semi-space-size=4', '--wasm-lazy-validation'];
+const V8_OPTIONS = ['--max-semi-space-size=4', '--wasm-lazy-validation', '--max-old-space-size=65536'];
 const MODULE = new URL('../replica/main.ts', import.meta.url);
 
 export interface ReplicaHandlers {
