@@ -7,6 +7,7 @@ import type { Effect, MemberId, MemberOptions, Message } from './types.ts';
 
 export const DEFAULTS = {
   bootstrap: false,
+  journal: false,
   minMembers: 1,
   heartbeatMs: 100,
   timeoutMs: 500,

@@ -16,7 +16,7 @@ import { assert } from '../lvm/assert.ts';
 import type { RegisterRequest } from '../register/register.ts';
 import type { Member } from './member.ts';
 import type { OutputCommit } from './output-commit.ts';
-import type { Effect, Event, MemberId, Message, Role, View } from './types.ts';
+import type { Effect, Event, MemberId, Message, Role, RootChunk, View } from './types.ts';
 
 /** A guest that runs here, with the host state that goes with it. */
 export interface Service {
@@ -34,18 +34,22 @@ export interface DriverWorld {
   send(to: MemberId, message: Message): void;
   /** Answered by `step({ kind: 'register', … })`, later. */
   register(request: RegisterRequest): void;
-  /** Starts the service from its image. */
+  /** Starts the service from its image, or goes on where a journal of an earlier run ends. */
   boot(view: View): Service;
   /** Restores the service: clock and output from `shadow.host`, then the machine; everything in flight is lost. */
   promote(shadow: Shadow, view: View): Service;
   /** The service is not this replica's any more: its machine is a shadow now. */
   demoted(): void;
+  /** Writes to the journal; only where the member keeps one. */
+  journal?(entry: JournalEntry): void;
   /** The role, or the view as far as it is known, has changed. */
   view(view: View | null, role: Role): void;
   alarm(code: string, text: string): void;
   /** The end: the process is to exit. Held output is discarded already. */
   halt(code: string, reason: string): void;
 }
+
+export type JournalEntry = Extract<Effect, { kind: 'journal' }>;
 
 export interface DriverOptions {
   readonly transfer?: TransferOptions;
@@ -57,7 +61,7 @@ export interface Captured {
   readonly epoch: number;
   /** Length of the delta; 0 when nobody needed one. */
   readonly bytes: number;
-  /** Length of the learners' chunks. */
+  /** Length of the learners' chunks, and of the journal's. */
   readonly chunkBytes: number;
 }
 
@@ -70,6 +74,8 @@ export class Driver {
   #shadow = new Shadow();
   /** Learners in transfer; null until their first boundary. */
   readonly #transfers = new Map<MemberId, StateTransfer | null>();
+  /** The journal's root in progress. */
+  #root: StateTransfer | null = null;
   #paused = false;
   #halted = false;
   /** Something the member must hear of once the effects in progress are carried out. */
@@ -119,8 +125,8 @@ export class Driver {
     assert(service !== null && capturer !== null, 'only a primary captures');
     const epoch = member.nextEpoch;
     service.output.seal(epoch);
-    const { deltaNeeded, chunksWanted } = member;
-    if (!deltaNeeded && chunksWanted.length === 0) {
+    const { deltaNeeded, chunksWanted, rootWanted } = member;
+    if (!deltaNeeded && chunksWanted.length === 0 && !rootWanted) {
       capturer.skip();
       this.step({ kind: 'captured', epoch, delta: null, chunks: [] }, nowMs);
       return { epoch, bytes: 0, chunkBytes: 0 };
@@ -132,17 +138,26 @@ export class Driver {
     let chunkBytes = 0;
     const chunks = chunksWanted.map((learner) => {
       let transfer = this.#transfers.get(learner) ?? null;
-      if (transfer === null) {
-        const entries = capturer.entries.bind(capturer);
-        transfer = new StateTransfer(service.machine, service.allBlobs(), this.#options.transfer, entries);
-        this.#transfers.set(learner, transfer);
-      }
+      if (transfer === null) this.#transfers.set(learner, (transfer = this.#transfer(service, capturer)));
       const chunk = transfer.next(epoch, host);
       chunkBytes += chunk.bytes.length;
       return { learner, ...chunk };
     });
-    this.step({ kind: 'captured', epoch, delta, chunks, hash: this.#hash(epoch, service.machine) }, nowMs);
+    let root: RootChunk | null = null;
+    if (rootWanted) {
+      this.#root ??= this.#transfer(service, capturer);
+      root = this.#root.next(epoch, host);
+      chunkBytes += root.bytes.length;
+      if (root.done) this.#root = null;
+    }
+    this.step({ kind: 'captured', epoch, delta, chunks, root, hash: this.#hash(epoch, service.machine) }, nowMs);
     return { epoch, bytes: delta?.length ?? 0, chunkBytes };
+  }
+
+  /** From this boundary on, right after a capture. */
+  #transfer(service: Service, capturer: Capturer): StateTransfer {
+    const entries = capturer.entries.bind(capturer);
+    return new StateTransfer(service.machine, service.allBlobs(), this.#options.transfer, entries);
   }
 
   #hash(epoch: number, machine: Capturable): bigint {
@@ -164,6 +179,9 @@ export class Driver {
         break;
       case 'release':
         this.#service?.output.release(effect.epoch);
+        break;
+      case 'journal':
+        world.journal?.(effect);
         break;
       case 'boot':
         this.#lead(world.boot(effect.view));
@@ -210,6 +228,7 @@ export class Driver {
     this.#capturer = new Capturer(service.machine);
     this.#paused = false;
     this.#transfers.clear();
+    this.#root = null;
   }
 
   #demote(epoch: number): void {
@@ -222,6 +241,7 @@ export class Driver {
     this.#service = null;
     this.#capturer = null;
     this.#transfers.clear();
+    this.#root = null;
     this.#paused = false;
     this.#world.demoted();
   }

@@ -14,6 +14,8 @@ class Cluster {
   /** Epochs sent, resent ones too. */
   epochsSent = 0;
   registerDown = false;
+  /** The next chunk for the journal is its root's last. */
+  rootDone = true;
   nowMs = 1000;
 
   add(self: MemberId, options: Partial<MemberOptions> = {}): Member {
@@ -56,7 +58,8 @@ class Cluster {
     const member = this.members.get(id)!;
     const epoch = member.nextEpoch;
     const chunks = member.chunksWanted.map((learner) => ({ learner, bytes: encode('chunk'), done: true }));
-    this.event(id, { kind: 'captured', epoch, delta: member.deltaNeeded ? encode(text) : null, chunks });
+    const root = member.rootWanted ? { bytes: encode('root'), done: this.rootDone } : null;
+    this.event(id, { kind: 'captured', epoch, delta: member.deltaNeeded ? encode(text) : null, chunks, root });
     return epoch;
   }
 
@@ -402,5 +405,62 @@ describe('a member', () => {
     expect(sent(epoch(2, 2, 1, 2, 'II'))).toEqual(['ack 2']);
     expect(sent(epoch(2, 3, 2, 2, 'III'))).toEqual(['ack 3']);
     expect(sent(heartbeat(2, 3, 2, 3))).toEqual(['apply 2 II', 'apply 3 III', 'ack 3']);
+  });
+
+  test('with a journal, alone too, output waits until it is durable', () => {
+    const cluster = new Cluster();
+    const a = cluster.add('a.1', { bootstrap: true, journal: true, maxInFlight: 4, maxChunks: 2 });
+    cluster.settle();
+    const durable = (written: number, until: number): void =>
+      cluster.event('a.1', { kind: 'journalled', written, durable: until });
+    expect([a.rootWanted, a.epochWanted, a.deltaNeeded, a.durable]).toEqual([true, true, false, null]);
+    cluster.rootDone = false;
+    cluster.capture('a.1');
+    cluster.capture('a.1');
+    // Two chunks are on their way to the file: no third before one is there.
+    expect([a.rootWanted, a.epochWanted, a.deltaNeeded]).toEqual([false, false, true]);
+    durable(1, -1);
+    cluster.rootDone = true;
+    expect(a.epochWanted).toBe(true);
+    cluster.capture('a.1');
+    cluster.capture('a.1');
+    expect(cluster.takeLog()).toEqual(['a.1 boot', 'a.1 journal', 'a.1 journal', 'a.1 journal', 'a.1 journal']);
+    durable(3, 3);
+    expect([cluster.takeLog(), a.committed, a.durable]).toEqual([['a.1 release 3'], 3, 3]);
+    // An old word, and one about what was never captured, change nothing.
+    durable(2, 2);
+    durable(9, 9);
+    expect([cluster.takeLog(), a.durable]).toEqual([[], 3]);
+    for (let i = 0; i < 3; i++) cluster.capture('a.1');
+    expect(a.throttled).toBe(true);
+    durable(6, 4);
+    expect(a.throttled).toBe(false);
+  });
+
+  test('an orderly hand-over with a journal waits for the root and for the disk', () => {
+    const cluster = pair({ journal: true });
+    cluster.rootDone = false;
+    cluster.event('a.1', { kind: 'journal-grown' });
+    const a = cluster.members.get('a.1')!;
+    cluster.event('a.1', { kind: 'journalled', written: a.lastEpoch, durable: a.lastEpoch });
+    cluster.event('a.1', { kind: 'failover' });
+    const final = cluster.capture('a.1');
+    cluster.settle();
+    expect(cluster.takeLog()).toEqual([`a.1 release ${final - 1}`, 'a.1 journal', 'a.1 pause']);
+    expect(a.epochWanted).toBe(false);
+    cluster.event('a.1', { kind: 'journalled', written: final, durable: final });
+    cluster.settle();
+    expect(cluster.takeLog()).toEqual([
+      `a.1 release ${final}`,
+      `a.1 demote ${final}`,
+      `b.1 applies ${final} `,
+      `b.1 promote ${final}`,
+    ]);
+    // The new primary begins with a root of its own.
+    const b = cluster.members.get('b.1')!;
+    expect([b.rootWanted, b.durable]).toEqual([true, null]);
+    cluster.event('b.1', { kind: 'failover' });
+    cluster.capture('b.1');
+    expect(cluster.takeLog()).toEqual(['b.1 journal']);
   });
 });

@@ -77,7 +77,7 @@ export class Member {
 
   /** Primary: the last epoch released. */
   get committed(): number {
-    return this.#primary?.commit ?? 0;
+    return this.#primary?.released ?? 0;
   }
 
   /** The last epoch held. */
@@ -98,6 +98,16 @@ export class Member {
   /** Primary: learners to which the next `captured` should bring a chunk. */
   get chunksWanted(): MemberId[] {
     return this.#primary?.chunksWanted ?? [];
+  }
+
+  /** Primary: the next `captured` should bring a chunk for the journal. */
+  get rootWanted(): boolean {
+    return this.#primary?.rootWanted ?? false;
+  }
+
+  /** Primary: the last epoch that the journal has for good; null: it keeps none, or has nothing yet. */
+  get durable(): number | null {
+    return this.#primary?.durable ?? null;
   }
 
   /** Primary: end the epoch soon, although no output waits. */
@@ -164,6 +174,12 @@ export class Member {
       case 'captured':
         // A hand-over may have ended its time as primary while the guest came to a stop.
         this.#primary?.captured(event);
+        break;
+      case 'journalled':
+        this.#primary?.journalled(event.written, event.durable);
+        break;
+      case 'journal-grown':
+        this.#primary?.journalGrown();
         break;
       case 'diverged':
         this.#diverged(event.epoch, event.reason);

@@ -6,6 +6,7 @@
 import { assert } from '../lvm/assert.ts';
 import type { Core } from './core.ts';
 import type { Entry, EpochLog } from './epoch-log.ts';
+import { JournalProgress } from './journal-progress.ts';
 import type { Chunk, Event, MemberId, Message, Position, View } from './types.ts';
 
 type Captured = Extract<Event, { kind: 'captured' }>;
@@ -51,6 +52,9 @@ export class Primary {
   proposal: Proposal | null = null;
   /** Every epoch up to this one is held by all members. */
   commit: number;
+  /** Output of every epoch up to this one has left: held by all members, and durable where there is a journal. */
+  released: number;
+  readonly #journal: JournalProgress | null;
   /** The last epoch inherited from the primary before: a newcomer must hold it (rule 4). */
   #start: number;
   /** Acknowledged in this view. */
@@ -70,7 +74,8 @@ export class Primary {
     this.#core = core;
     this.view = view;
     this.#log = log;
-    this.commit = log.base.epoch;
+    this.commit = this.released = log.base.epoch;
+    this.#journal = core.options.journal ? new JournalProgress(core) : null;
     this.#start = log.last.epoch;
   }
 
@@ -88,7 +93,7 @@ export class Primary {
 
   /** A learner whose transfer begins with the next epoch needs none: its chunks are of the state after it. */
   get deltaNeeded(): boolean {
-    if (this.#others().length > 0) return true;
+    if (this.#others().length > 0 || this.#journal?.deltaNeeded) return true;
     for (const { start } of this.#learners.values()) if (start !== null) return true;
     return false;
   }
@@ -100,13 +105,28 @@ export class Primary {
       .map(([id]) => id);
   }
 
+  get rootWanted(): boolean {
+    return this.#journal?.rootWanted ?? false;
+  }
+
+  get durable(): number | null {
+    return this.#journal === null || this.#journal.durable < 0 ? null : this.#journal.durable;
+  }
+
   get epochWanted(): boolean {
-    if (this.#handover) return this.#handover.final === null;
-    return this.chunksWanted.length > 0;
+    if (this.#handover?.final != null) return false;
+    if (this.#handover !== null && this.#mayBeFinal) return true;
+    return this.chunksWanted.length > 0 || this.rootWanted;
+  }
+
+  /** The output of an epoch captured now can be released although no epoch follows it. */
+  get #mayBeFinal(): boolean {
+    return this.#journal?.complete ?? true;
   }
 
   get throttled(): boolean {
     if (this.#handover !== null && this.#handover.final !== null) return true;
+    if (this.#journal?.throttled) return true;
     const { maxInFlight, maxInFlightBytes } = this.#core.options;
     return this.#log.last.epoch - this.commit >= maxInFlight || this.#log.bytesAfter(this.commit) >= maxInFlightBytes;
   }
@@ -135,7 +155,8 @@ export class Primary {
     for (const [id, learner] of this.#learners) {
       if (learner.start !== null) this.#sendEpoch(id, entry, previous, learner);
     }
-    if (this.#handover) {
+    this.#journal?.captured(position, event.delta, event.root ?? null);
+    if (this.#handover && this.#mayBeFinal) {
       this.#handover.final = event.epoch;
       this.#core.emit({ kind: 'pause' });
     }
@@ -148,6 +169,14 @@ export class Primary {
     if (learner && (learner.start === null || epoch < learner.start)) return;
     if (learner) this.#learned(learner, epoch);
     if (learner || this.#isMember(from)) this.#acknowledged(from, epoch);
+  }
+
+  journalled(written: number, durable: number): void {
+    if (written <= this.#log.last.epoch && durable <= written) this.#journal?.progressed(written, durable);
+  }
+
+  journalGrown(): void {
+    this.#journal?.renew();
   }
 
   #learned(learner: Learner, epoch: number): void {
@@ -332,7 +361,11 @@ export class Primary {
     for (const id of this.#awaited()) safe = Math.min(safe, this.#acks.get(id) ?? -1);
     if (safe > this.commit && this.view.members.length >= this.#core.options.minMembers) {
       this.commit = safe;
-      this.#core.emit({ kind: 'release', epoch: safe });
+    }
+    const out = this.#journal === null ? this.commit : Math.min(this.commit, this.#journal.durable);
+    if (out > this.released) {
+      this.released = out;
+      this.#core.emit({ kind: 'release', epoch: out });
     }
     let keep = Math.min(safe, this.commit);
     for (const learner of this.#learners.values()) {
@@ -417,7 +450,7 @@ export class Primary {
       this.#handover = null;
       if (final !== null) this.#core.emit({ kind: 'resume' });
       this.#core.emit({ kind: 'alarm', code: 'TG_NO_BACKUP', text: `no hand-over: ${to} is not in step` });
-    } else if (final !== null && this.commit >= final) {
+    } else if (final !== null && this.released >= final) {
       propose({ ...this.view, view: this.view.view + 1, primary: to }, true);
     }
   }

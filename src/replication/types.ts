@@ -32,6 +32,12 @@
  *      `member.step({ kind: 'captured', epoch, delta, chunks })`;
  *   3. let the guest run on at once; effect `release` → `outputCommit.release(epoch)`.
  *
+ * The journal (option `journal`). `captured` brings `root`, a chunk of a state transfer to the journal, when
+ * `member.rootWanted`. Effect `journal` is to be written: the delta to the journal that there is; delta and chunk to the
+ * root in progress, but not the delta of the epoch with which the root begins. Once a root has all its chunks, only it is
+ * written to. The writer answers with `journalled`: what is in the file, and what would be found there after everything
+ * stopped; nothing else is released. `journal-grown` begins a new root while the old journal goes on.
+ *
  * A backup: effect `reset` → `shadow = new Shadow()`; effect `apply` → `shadow.apply(bytes)`, in order; effect `promote` →
  * restore a machine from the shadow, with its host state (clock, console offsets), stack.resync(), run as primary, tell the
  * gateway. `pause`, `resume`: during an orderly hand-over. `demote` → the guest stops for good; `shadow = Shadow.of(machine)` (orderly hand-over). `halt` → stop the
@@ -70,7 +76,9 @@ export interface MemberOptions {
   /** Epochs and bytes captured and not yet acknowledged by all before the guest is throttled (64; 128 MiB). */
   readonly maxInFlight?: number;
   readonly maxInFlightBytes?: number;
-  /** Chunks of a state transfer on their way to one learner (4). */
+  /** What is released must be durable in a journal too (false). */
+  readonly journal?: boolean;
+  /** Chunks of a state transfer on their way to one learner, or to the journal (4). */
   readonly maxChunks?: number;
 }
 
@@ -85,6 +93,14 @@ export interface Chunk {
   /** An encoded delta, applied after the epoch's own (checkpoint/state-transfer.ts). */
   readonly bytes: Uint8Array;
   /** The learner's state is complete with this chunk. */
+  readonly done: boolean;
+}
+
+/** A chunk of a whole state for the journal. */
+export interface RootChunk {
+  /** An encoded delta, applied after the epoch's own. */
+  readonly bytes: Uint8Array;
+  /** The root is complete with this chunk. */
   readonly done: boolean;
 }
 
@@ -111,11 +127,17 @@ export type Event =
       readonly epoch: number;
       readonly delta: Uint8Array | null;
       readonly chunks: readonly Chunk[];
+      /** The journal's chunk; null or absent: none. */
+      readonly root?: RootChunk | null;
       /** A hash of the state after this epoch, to be compared by the backups; 0n or absent: none. */
       readonly hash?: bigint;
     }
   /** A backup could not apply a delta, or its state's hash differs from the primary's. */
   | { readonly kind: 'diverged'; readonly epoch: number; readonly reason: string }
+  /** The journal has everything up to `written` in its file, and everything up to `durable` for good (-1: nothing). */
+  | { readonly kind: 'journalled'; readonly written: number; readonly durable: number }
+  /** The journal is to begin anew with a root. */
+  | { readonly kind: 'journal-grown' }
   /** Orderly hand-over, to `to` or to the backup that is furthest. */
   | { readonly kind: 'failover'; readonly to?: MemberId };
 
@@ -126,7 +148,15 @@ export type Effect =
   | { readonly kind: 'read'; readonly id: number }
   /** Everything produced in epochs up to this one may leave. */
   | { readonly kind: 'release'; readonly epoch: number }
-  /** Start the service from its image: only with `bootstrap`, once, at start. */
+  /** Write to the journal, in order. `root.start`: a new root begins with this chunk. */
+  | {
+      readonly kind: 'journal';
+      readonly position: Position;
+      /** Null where nobody needed one: then a root starts. */
+      readonly delta: Uint8Array | null;
+      readonly root: (RootChunk & { readonly start: boolean }) | null;
+    }
+  /** Start the service from its image, or from what a journal of its last run has: only with `bootstrap`, once, at start. */
   | { readonly kind: 'boot'; readonly view: View }
   /** Become primary from the shadow, which is as of `epoch`. */
   | { readonly kind: 'promote'; readonly view: View; readonly epoch: number }

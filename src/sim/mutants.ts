@@ -25,6 +25,36 @@ const MEMBER = 'replication/member.ts';
 
 export const MUTANTS: readonly Mutant[] = [
   {
+    name: 'output leaves before it is durable in the journal',
+    file: PRIMARY,
+    find: 'const out = this.#journal === null ? this.commit : Math.min(this.commit, this.#journal.durable);',
+    replace: 'const out = this.commit;',
+  },
+  {
+    name: 'a hand-over does not wait for the journal',
+    file: PRIMARY,
+    find: 'final !== null && this.released >= final',
+    replace: 'final !== null && this.commit >= final',
+  },
+  {
+    name: 'the journal lacks the deltas beside the chunks of its root',
+    file: 'replication/journal-progress.ts',
+    find: 'return this.#begun || this.complete;',
+    replace: 'return this.complete;',
+  },
+  {
+    name: 'a root begins before the last one is durable',
+    file: 'replication/journal-progress.ts',
+    find: 'if (this.#rootEpoch !== null && this.durable >= this.#rootEpoch) this.#rooting = true;',
+    replace: 'if (this.#rootEpoch !== null) this.#rooting = true;',
+  },
+  {
+    name: 'what is written counts as durable',
+    file: 'replication/journal-progress.ts',
+    find: 'this.durable = Math.max(this.durable, durable);',
+    replace: 'this.durable = Math.max(this.durable, written);',
+  },
+  {
     name: 'output leaves before it is acknowledged',
     file: PRIMARY,
     find: 'for (const id of this.#others()) safe = Math.min(safe, this.#acks.get(id) ?? -1);',

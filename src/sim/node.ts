@@ -5,6 +5,7 @@
 
 import { Member } from '../replication/member.ts';
 import type { Effect, Event, MemberId, MemberOptions, Message, Position, View } from '../replication/types.ts';
+import { type DataFolder, type JournalWorld, SimJournal } from './data-folder.ts';
 import { type Answer, ModelGuest, ModelState, ModelTransfer } from './guest.ts';
 import { type Observer, Violation } from './observer.ts';
 import type { Random } from './random.ts';
@@ -19,6 +20,11 @@ export interface NodeWorld {
   currentView(): number;
   /** An epoch was released: every living member of the register's view must hold it. */
   released(node: SimNode, position: Position): void;
+  /** Where journals are; null: the service keeps none. */
+  readonly folder: DataFolder | null;
+  /** What a first start begins with. */
+  readonly first: ModelState;
+  journalWorld(node: SimNode): JournalWorld;
 }
 
 export class SimNode {
@@ -40,6 +46,8 @@ export class SimNode {
   readonly #held: { readonly position: Position; readonly answers: readonly Answer[] }[] = [];
   readonly #transfers = new Map<MemberId, ModelTransfer | null>();
   #standing = false;
+  #journal: SimJournal | null = null;
+  #root: ModelTransfer | null = null;
 
   constructor(options: MemberOptions, slot: number, world: NodeWorld, random: Random) {
     this.id = options.self;
@@ -79,8 +87,15 @@ export class SimNode {
       if (!transfer) this.#transfers.set(learner, (transfer = new ModelTransfer(this.#guest!)));
       return { learner, ...transfer.next() };
     });
+    let root: { bytes: Uint8Array; done: boolean } | null = null;
+    if (member.rootWanted) {
+      this.#root ??= new ModelTransfer(this.#guest);
+      root = this.#root.next();
+      if (root.done) this.#root = null;
+    }
     const hash = BigInt(this.#guest.state.digest()) + 1n;
-    this.step({ kind: 'captured', epoch, delta, chunks, hash }, nowUs);
+    this.step({ kind: 'captured', epoch, delta, chunks, root, hash }, nowUs);
+    if (this.#journal !== null && this.#random.chance(0.03)) this.step({ kind: 'journal-grown' }, nowUs);
   }
 
   #carryOut(effect: Effect): void {
@@ -97,11 +112,14 @@ export class SimNode {
         this.#release(effect.epoch);
         break;
       case 'boot':
-        this.#guest = new ModelGuest(new ModelState());
+        this.#lead(this.#world.first.copy(), effect.view);
+        break;
+      case 'journal':
+        this.#journal!.append(effect);
         break;
       case 'promote':
         observer.promoted(this.#shadow, this.id, this.#world.currentView() === effect.view.view);
-        this.#guest = new ModelGuest(this.#shadow.copy());
+        this.#lead(this.#shadow.copy(), effect.view);
         break;
       case 'pause':
         this.#standing = true;
@@ -135,11 +153,19 @@ export class SimNode {
         break;
       case 'halt':
         this.#guest = null;
+        this.#journal = null;
         observer.counts.halted++;
         this.#world.halted(this, effect.code);
         break;
       default:
     }
+  }
+
+  #lead(state: ModelState, { generation, view }: View): void {
+    const { folder } = this.#world;
+    this.#guest = new ModelGuest(state);
+    this.#root = null;
+    if (folder !== null) this.#journal = new SimJournal(folder, generation, view, this.#world.journalWorld(this));
   }
 
   #release(epoch: number): void {
@@ -158,6 +184,8 @@ export class SimNode {
       throw new Violation(`${this.id} hands over with held output`);
     this.#shadow = this.#guest!.state.copy();
     this.#guest = null;
+    this.#journal = null;
+    this.#root = null;
     this.#standing = false;
     this.#held.length = 0;
     this.#transfers.clear();

@@ -21,7 +21,8 @@ export class Observer {
   readonly #states = new Map<number, Known>();
   /** What clients saw: the chain at each index. */
   readonly #released = new Map<number, number>();
-  readonly #primaries = new Map<number, MemberId>();
+  /** By generation and view. */
+  readonly #primaries = new Map<string, MemberId>();
   maxReleased = 0;
   /** How often things happened, to see that a run tests what it is meant to. */
   readonly counts = {
@@ -33,6 +34,7 @@ export class Observer {
     halted: 0,
     faults: 0,
     allLost: 0,
+    restarted: 0,
   };
 
   executed(before: number, state: ModelState): void {
@@ -52,10 +54,11 @@ export class Observer {
   }
 
   leads(view: View, id: MemberId): void {
-    const known = this.#primaries.get(view.view);
+    const name = `${view.generation}/${view.view}`;
+    const known = this.#primaries.get(name);
     if (known !== undefined && known !== id)
       throw new Violation(`${known} and ${id} are both primary of view ${view.view}`);
-    this.#primaries.set(view.view, id);
+    this.#primaries.set(name, id);
   }
 
   /** `current`: its view is the register's. One that learns late that it won an old view may be promoted, but in vain. */
@@ -67,6 +70,16 @@ export class Observer {
       throw new Violation(`lost: ${id} takes over at request ${state.count}, clients saw ${this.maxReleased}`);
     }
     this.#mustDescend(state.chain, state.count, id);
+  }
+
+  /** Everything had stopped; this is what the service goes on from. */
+  restarted(state: ModelState): void {
+    this.counts.restarted++;
+    this.whole(state, 'the restarted service');
+    if (state.count < this.maxReleased) {
+      throw new Violation(`lost: the service restarts at request ${state.count}, clients saw ${this.maxReleased}`);
+    }
+    this.#mustDescend(state.chain, state.count, 'the restarted service');
   }
 
   /** The cells of a state must be those of its chain. */

@@ -5,7 +5,7 @@ const SEEDS = 1100;
 
 /** Seeds [first, first + count): every rule kept, and the run did test what it is meant to. */
 function check(first: number, count: number): void {
-  const total = { released: 0, promoted: 0, joined: 0, evicted: 0, handedOver: 0, faults: 0 };
+  const total = { released: 0, promoted: 0, joined: 0, evicted: 0, handedOver: 0, faults: 0, restarted: 0 };
   for (let seed = first; seed < first + count; seed++) {
     const { violation, counts } = simulate(seed);
     expect(violation, `seed ${seed}: reproduce with 'npm run sim -- --seeds 1 --seed ${seed}'`).toBeNull();
@@ -16,6 +16,7 @@ function check(first: number, count: number): void {
   expect(total.joined).toBeGreaterThan(count);
   expect(total.evicted).toBeGreaterThan(count);
   expect(total.handedOver).toBeGreaterThan(count / 20);
+  expect(total.restarted).toBeGreaterThan(count / 3);
   expect(total.faults).toBeGreaterThan(5 * count);
 }
 

@@ -10,12 +10,14 @@ import { decodeMessage, type Envelope, encodeMessage, MessageError } from '../re
 import type { Effect, Event, MemberId, Message, Position } from '../replication/types.ts';
 import { encodeFrame, FRAME_MESSAGE, FrameError, FrameReader } from '../transport/frame.ts';
 import { crc32 } from './crc32.ts';
+import { DataFolder, type JournalWorld } from './data-folder.ts';
+import { ModelState } from './guest.ts';
 import { EventHeap } from './heap.ts';
 import { type NodeWorld, SimNode } from './node.ts';
 import { Observer, Violation } from './observer.ts';
 import { mix, Random } from './random.ts';
 
-const GENERATION = 3;
+const FIRST_GENERATION = 3;
 const CLUSTER = new Uint8Array(16).fill(0x5a);
 const TICK_US = 10_000;
 const TIMES = { heartbeatMs: 20, timeoutMs: 100, slowMs: 300 };
@@ -40,6 +42,8 @@ interface Weather {
   /** The register's answer is lost so often. */
   readonly registerLoss: number;
   readonly registerUs: number;
+  /** The longest write, or sync, of the journal. */
+  readonly diskUs: number;
 }
 
 export interface RunResult {
@@ -63,7 +67,12 @@ export class World implements NodeWorld {
   readonly #random: Random;
   readonly #weather: Weather;
   readonly #heap = new EventHeap();
-  readonly #cell: RegisterCell;
+  #cell: RegisterCell;
+  #generation = FIRST_GENERATION;
+  /** Draws of its own: with or without a journal, everything else of a seed is the same. */
+  readonly #diskRandom: Random;
+  readonly folder: DataFolder | null;
+  first = new ModelState();
   /** The living process of each slot. */
   readonly #nodes: (SimNode | null)[];
   readonly #incarnations: number[];
@@ -80,6 +89,8 @@ export class World implements NodeWorld {
     this.#seed = seed;
     this.#random = new Random(seed);
     const random = this.#random;
+    this.#diskRandom = new Random(seed ^ 0x6a6f7572);
+    this.folder = this.#diskRandom.chance(0.4) ? new DataFolder() : null;
     const rough = random.chance(0.6);
     const nodes = random.pick([2, 2, 3, 3, 3, 4]);
     this.#weather = {
@@ -95,17 +106,21 @@ export class World implements NodeWorld {
       faultEveryUs: random.pick([40_000, 80_000, 160_000]),
       registerLoss: random.chance(0.5) ? 0.2 : 0,
       registerUs: random.pick([300, 3000, 40_000]),
+      diskUs: this.#diskRandom.pick([200, 2000, 20_000]),
     };
     this.#nodes = new Array(nodes).fill(null);
     this.#incarnations = new Array(nodes).fill(0);
-    this.#cell = new RegisterCell({ generation: GENERATION, view: 1, primary: 'n0.1', members: ['n0.1'] });
+    this.#cell = this.#newCell();
   }
 
   run(): RunResult {
     let violation: string | null = null;
     try {
-      for (let slot = 0; slot < this.#weather.nodes; slot++) this.#boot(slot, slot === 0);
+      this.#bootAll();
       this.#at(this.#fault, this.#random.between(60_000, 200_000));
+      for (let n = this.folder === null ? 0 : this.#diskRandom.below(4); n > 0; n--) {
+        this.#at(this.#stopEverything, this.#diskRandom.below(FAULTS_US));
+      }
       this.#at(this.#makePeace, FAULTS_US);
       this.#until(FAULTS_US + PEACE_US);
       this.#judge();
@@ -138,10 +153,21 @@ export class World implements NodeWorld {
 
   // ---------------------------------------------------------------- processes
 
+  /** The register of a new generation, as the one who starts everything makes it: the first slot's process leads. */
+  #newCell(): RegisterCell {
+    const first = `n0.${this.#incarnations[0]! + 1}`;
+    return new RegisterCell({ generation: this.#generation, view: 1, primary: first, members: [first] });
+  }
+
+  #bootAll(): void {
+    for (let slot = 0; slot < this.#weather.nodes; slot++) this.#boot(slot, slot === 0);
+  }
+
   #boot(slot: number, bootstrap: boolean): void {
     const self = `n${slot}.${++this.#incarnations[slot]!}`;
     const { minMembers, maxInFlight } = this.#weather;
-    const options = { self, generation: GENERATION, bootstrap, minMembers, maxInFlight, ...TIMES };
+    const journal = this.folder !== null;
+    const options = { self, generation: this.#generation, bootstrap, minMembers, maxInFlight, journal, ...TIMES };
     const node = new SimNode(options, slot, this, this.#random);
     node.clockOffsetUs = this.#random.below(1_000_000);
     this.#nodes[slot] = node;
@@ -214,6 +240,9 @@ export class World implements NodeWorld {
   }
 
   released(node: SimNode, position: Position): void {
+    if (this.folder !== null && this.folder.surely < this.observer.maxReleased) {
+      throw new Violation(`${node.id} releases epoch ${position.epoch}, which is not durable in the journal`);
+    }
     if ((node.member.view?.members.length ?? 0) < this.#weather.minMembers) {
       throw new Violation(
         `${node.id} releases epoch ${position.epoch} in a view of fewer than ${this.#weather.minMembers} members`,
@@ -227,6 +256,35 @@ export class World implements NodeWorld {
       }
     }
   }
+
+  journalWorld(node: SimNode): JournalWorld {
+    const later = (action: () => void): void => {
+      this.#at(
+        () => {
+          if (!node.alive) return;
+          if (node.paused) later(action);
+          else action();
+        },
+        20 + this.#diskRandom.below(this.#peace ? 200 : this.#weather.diskUs),
+      );
+    };
+    const journalled = (written: number, durable: number): void =>
+      this.#deliver(node, { kind: 'journalled', written, durable });
+    return { later, journalled };
+  }
+
+  /** Every process and the register at once, as when the machine loses its power; then all is started anew. */
+  readonly #stopEverything = (): void => {
+    for (const node of this.#nodes) if (node) node.alive = false;
+    this.#nodes.fill(null);
+    this.#links.clear();
+    this.first = this.folder!.restart(this.#diskRandom) ?? new ModelState();
+    this.observer.restarted(this.first);
+    this.#note(this.first.count, this.first.chain);
+    this.#generation++;
+    this.#cell = this.#newCell();
+    this.#bootAll();
+  };
 
   // ---------------------------------------------------------------- network
 
@@ -270,7 +328,7 @@ export class World implements NodeWorld {
     const link = target ? this.#links.get(linkKey(from.id, to)) : undefined;
     if (!target || !link?.up || this.#isBlocked(from.slot, target.slot)) return;
     if (!this.#peace && this.#random.chance(drop)) return;
-    const envelope: Envelope = { cluster: CLUSTER, generation: GENERATION, sender: from.id };
+    const envelope: Envelope = { cluster: CLUSTER, generation: this.#generation, sender: from.id };
     const bytes = concat(encodeFrame(FRAME_MESSAGE, encodeMessage(envelope, message), crc32));
     if (!this.#peace && this.#random.chance(corrupt))
       bytes[this.#random.below(bytes.length)]! ^= 1 << this.#random.below(8);
@@ -291,7 +349,7 @@ export class World implements NodeWorld {
     this.#note(bytes.length, crc32(bytes));
     try {
       for (const frame of new FrameReader(crc32).push(bytes)) {
-        const decoded = decodeMessage({ cluster: CLUSTER, generation: GENERATION }, frame.body);
+        const decoded = decodeMessage({ cluster: CLUSTER, generation: this.#generation }, frame.body);
         this.#deliver(to, { kind: 'message', from: decoded.from, message: decoded.message });
       }
     } catch (error) {
