@@ -3,17 +3,13 @@
  * output and input over failovers. With the echo machine, which starts at once (test/support/echo-machine.ts).
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import type { ServiceStatus } from '../src/cli/supervisor.ts';
-import { ask } from '../src/supervisor/control-socket.ts';
-import { type RunFolder, runFolders } from '../src/supervisor/run-folder.ts';
+import { runFolders } from '../src/supervisor/run-folder.ts';
+import { EchoRun, isAlive, untilGone } from './support/echo-run.ts';
 
-const SERVICE = fileURLToPath(new URL('./support/echo-service.ts', import.meta.url));
 const runtime = mkdtempSync(join(tmpdir(), 'tg-run-'));
 const root = join(runtime, 'tardigrade');
 const running = new Set<Service>();
@@ -23,89 +19,12 @@ afterEach(async () => {
 });
 afterAll(() => rmSync(runtime, { recursive: true }));
 
-class Service {
-  readonly child: ChildProcess;
-  readonly ended: Promise<{ code: number | null; signal: string | null }>;
-  out = '';
-  err = '';
-  #changed: () => void = () => {};
-
+class Service extends EchoRun {
   constructor(replicas: number, program = '/echo') {
-    this.child = spawn(process.execPath, [SERVICE, String(replicas), program], {
-      env: { ...process.env, XDG_RUNTIME_DIR: runtime },
-      stdio: 'pipe',
-    });
-    this.child.stdout!.on('data', (bytes: Buffer) => {
-      this.out += bytes;
-      this.#changed();
-    });
-    this.child.stderr!.on('data', (bytes: Buffer) => {
-      this.err += bytes;
-      this.#changed();
-    });
-    this.child.stdin!.on('error', () => {});
-    this.ended = new Promise((resolve) => {
-      this.child.once('exit', (code, signal) => {
-        running.delete(this);
-        resolve({ code, signal });
-      });
-    });
+    super({ runtime, replicas, program });
     running.add(this);
+    this.ended.finally(() => running.delete(this)).catch(() => {});
   }
-
-  write(text: string): void {
-    this.child.stdin!.write(text);
-  }
-
-  /** Until it has said something. */
-  async until(condition: (service: this) => boolean): Promise<void> {
-    while (!condition(this)) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#changed = resolve;
-      await promise;
-    }
-  }
-
-  get events(): { event: string; [key: string]: unknown }[] {
-    const lines = this.err.split('\n').filter((line) => line.startsWith('{'));
-    return lines.map((line) => JSON.parse(line));
-  }
-
-  /** Until the n-th event of this kind. */
-  event(kind: string, n = 1): Promise<void> {
-    return this.until(({ events }) => events.filter(({ event }) => event === kind).length >= n);
-  }
-
-  get folder(): RunFolder {
-    return runFolders(root).find(({ path }) => existsSync(join(path, 'control')))!;
-  }
-
-  ask(command: 'status' | 'failover' | 'stop'): Promise<ServiceStatus | null> {
-    return ask(join(this.folder.path, 'control'), command, 20_000);
-  }
-
-  async pid(role: string): Promise<number> {
-    const status = await this.ask('status');
-    return status!.replicas.find((replica) => replica.role === role)!.pid;
-  }
-
-  async end(): Promise<void> {
-    this.child.kill('SIGKILL');
-    await this.ended;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-async function untilGone(pids: readonly number[]): Promise<void> {
-  while (pids.some(isAlive)) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
 describe('a service', () => {

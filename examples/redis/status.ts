@@ -22,6 +22,8 @@ export interface Percentiles {
 /** Of all that status says, what is used here. */
 export interface ServiceStatus {
   readonly id: string;
+  /** Of `tardigrade run`. */
+  readonly pid: number;
   readonly view: number;
   /** At least one backup holds everything the primary released. */
   readonly protected: boolean;
@@ -30,6 +32,7 @@ export interface ServiceStatus {
   readonly pauseUs: Percentiles | null;
   readonly commitUs: Percentiles | null;
   readonly bytesPerEpoch: Percentiles | null;
+  readonly journal: { readonly bytes: number; readonly durableEpoch: number | null } | null;
 }
 
 /** `id` as `tardigrade ps` shows it; without one, the only service there is. */

@@ -57,17 +57,19 @@ export class Writers {
   readonly timeline = new Timeline();
   readonly #writers: Writer[] = [];
   readonly #pauseMs: number;
+  readonly #firstId: number;
   #stopping = false;
   #closing = false;
   #loops: Promise<void>[] = [];
 
-  /** `pauseMs` between a reply and the next command of the same connection. */
-  constructor(pauseMs: number) {
+  /** `pauseMs` between a reply and the next command of the same connection; `firstId`: whose keys are the first one's. */
+  constructor(pauseMs: number, firstId = 0) {
     this.#pauseMs = pauseMs;
+    this.#firstId = firstId;
   }
 
   async start(port: number, connections: number): Promise<void> {
-    for (let id = 0; id < connections; id++) {
+    for (let id = this.#firstId; id < this.#firstId + connections; id++) {
       const redis = connectOnce(port);
       const writer: Writer = { id, redis, done: 0, unknown: false };
       redis.on('error', () => {});

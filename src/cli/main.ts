@@ -66,7 +66,7 @@ export function command(): Command {
     .option('--env <name=value>', 'set a variable of the guest’s environment; may be repeated', collect)
     .option('--epoch <ms>', `longest time between two checkpoints (default ${DEFAULTS.epoch})`)
     .option('--memory <size>', `most memory that the guest may have (default ${DEFAULTS.memory})`)
-    .option('--data-dir <dir>', 'keep checkpoints here, for a restart after everything stopped')
+    .option('--data-dir <dir>', 'keep the state here: a run after everything stopped goes on from it')
     .option('--json', 'tell what happens as lines of JSON on stderr')
     .addHelpText(
       'after',
@@ -106,7 +106,7 @@ export function command(): Command {
     });
 
   inherit(program.command('stop'))
-    .description('ask the program to end (SIGTERM) and stop its service')
+    .description('ask the program to end (SIGTERM) and stop its service; with --data-dir: stop it, and keep its state')
     .argument('[service]', 'its id')
     .addOption(new Option('--json', 'as JSON'))
     .action(async (service: string | undefined, options: { json?: boolean }) => {

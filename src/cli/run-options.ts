@@ -59,7 +59,7 @@ export function runRequest(config: Config, given: Config, words: readonly string
   if (replicas === 1 && given.epoch !== undefined) {
     throw contradiction('--epoch with --replicas 1', 'One replica takes no checkpoints; leave --epoch out.');
   }
-  if (replicas === 1 && given['data-dir'] !== undefined) {
+  if (replicas === 1 && config['data-dir'] !== undefined) {
     throw contradiction('--data-dir with --replicas 1', 'One replica keeps nothing on disk; leave --data-dir out.');
   }
   const rootfs = resolve(host.cwd, config.rootfs ?? DEFAULTS.rootfs);

@@ -29,6 +29,13 @@ export function describe(service: ServiceStatus): string {
     ['dirty pages', pages === null ? '-' : `p50 ${pages.p50 ?? '-'}, p99 ${pages.p99 ?? '-'}, max ${pages.max ?? '-'}`],
     ['bytes per epoch', size === null ? '-' : `p50 ${bytes(size.p50)}, p99 ${bytes(size.p99)}, max ${bytes(size.max)}`],
     ['held packets', service.heldPackets],
+    ['journal', journal(service)],
     ['not implemented', missing.length === 0 ? '-' : missing.map(([name, count]) => `${name} ${count}×`).join(', ')],
   ]);
+}
+
+function journal({ journal: kept }: ServiceStatus): string {
+  if (kept === null) return '-';
+  const epoch = kept.durableEpoch === null ? 'nothing is durable yet' : `durable to epoch ${kept.durableEpoch}`;
+  return `${bytes(kept.bytes)} in ${kept.folder}, ${epoch}, fsync ${percentiles(kept.syncUs)}`;
 }

@@ -29,6 +29,13 @@ export interface ServiceStatus extends Named {
   readonly dirtyPagesPerEpoch: Percentiles | null;
   readonly bytesPerEpoch: Percentiles | null;
   readonly heldPackets: number;
+  /** What is kept in the data directory: size, last epoch that is there for good, time of a sync. Null: nothing is kept. */
+  readonly journal: {
+    readonly folder: string;
+    readonly bytes: number;
+    readonly durableEpoch: number | null;
+    readonly syncUs: Percentiles | null;
+  } | null;
   /** System calls that were answered ENOSYS, by name. */
   readonly unimplemented: Readonly<Record<string, number>>;
 }

@@ -32,3 +32,19 @@ export function decodeHostState(bytes: Uint8Array): HostState {
   }
   return state;
 }
+
+/**
+ * For a restart after everything stopped: the operator's streams are new ones, which begin at nothing. Output that may not
+ * have arrived is said again.
+ */
+export function restarted({ clock, output }: HostState): HostState {
+  const [out, err] = ([1, 2] as const).map((stream) => {
+    const first = output.held.find((held) => held.kind === 'console' && held.stream === stream);
+    return first?.kind === 'console' ? first.offset : output.offsets[stream - 1]!;
+  }) as [number, number];
+  const held = output.held.map((one) =>
+    one.kind === 'console' ? { ...one, offset: one.offset - (one.stream === 1 ? out : err) } : one,
+  );
+  const offsets = [output.offsets[0] - out, output.offsets[1] - err] as const;
+  return { clock, output: { offsets, held }, taken: { stdin: 0, signals: 0 } };
+}

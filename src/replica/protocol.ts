@@ -27,7 +27,22 @@ export interface ReplicaOptions {
   readonly rootfs: string;
   readonly files: readonly string[];
   readonly boot: BootOptions;
+  /** Null: nothing is kept on disk. */
+  readonly journal: JournalOptions | null;
 }
+
+/** The data directory, for a primary. */
+export interface JournalOptions {
+  /** Where a primary writes its journal. */
+  readonly folder: string;
+  /** What the service goes on from, when it is started; null: from its image. */
+  readonly restore: string | null;
+  /** What each file says of the service. */
+  readonly meta: Readonly<Record<string, unknown>>;
+}
+
+/** The code with which a replica ends that could not write its journal. */
+export const JOURNAL_WRITE = 'TG_JOURNAL_WRITE';
 
 export interface PeerAddress {
   readonly member: MemberId;
@@ -88,6 +103,12 @@ export interface ReplicaFigures {
   readonly dirtyPagesPerEpoch: Percentiles | null;
   readonly bytesPerEpoch: Percentiles | null;
   readonly heldPackets: number;
+  /** Null: this replica writes none. */
+  readonly journal: {
+    readonly bytes: number;
+    readonly durableEpoch: number | null;
+    readonly syncUs: Percentiles | null;
+  } | null;
   readonly instructions: number;
   readonly unimplementedCalls: Readonly<Record<string, number>>;
   /** Backup: regions translated ahead, and known but not yet translated. */

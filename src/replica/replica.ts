@@ -4,6 +4,8 @@
  * supervisor is told goes out by `say`.
  */
 
+import { randomBytes } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import type { Shadow } from '../checkpoint/shadow.ts';
 import { GatewayLink } from '../gateway/protocol.ts';
 import { assert } from '../lvm/assert.ts';
@@ -16,11 +18,20 @@ import { Member } from '../replication/member.ts';
 import { OutputCommit } from '../replication/output-commit.ts';
 import type { Event, View } from '../replication/types.ts';
 import { GuestLoop } from './guest-loop.ts';
-import { decodeHostState, encodeHostState, type HostState } from './host-state.ts';
+import { decodeHostState, encodeHostState, type HostState, restarted } from './host-state.ts';
+import { NodeJournalFolder } from './journal-folder.ts';
+import { recoverShadow } from './journal-recovery.ts';
+import { JournalWriter } from './journal-writer.ts';
 import type { Machine, MachineFactory } from './machine.ts';
 import { Mesh } from './mesh.ts';
 import { Outbox } from './outbox.ts';
-import type { FromReplica, ReplicaFigures, ReplicaOptions, ToReplica } from './protocol.ts';
+import {
+  type FromReplica,
+  JOURNAL_WRITE,
+  type ReplicaFigures,
+  type ReplicaOptions,
+  type ToReplica,
+} from './protocol.ts';
 import { SafeInput } from './safe-input.ts';
 import { Warmer } from './warmer.ts';
 
@@ -44,10 +55,13 @@ const WARM_PAUSE_FACTOR = 1;
 const never = (): never => assert(false, 'output leaves by way of the output commit') as never;
 const NONE: LvmOutput = { send: never, console: never, exit: never };
 
+type Failure = Omit<Extract<FromReplica, { kind: 'failed' }>, 'kind'>;
+
 interface Serving {
   readonly machine: Machine;
   readonly lvm: NodeLvm;
   readonly link: GatewayLink | null;
+  readonly journal: JournalWriter | null;
 }
 
 export class Replica {
@@ -63,6 +77,7 @@ export class Replica {
 
   constructor(options: ReplicaOptions, deps: ReplicaDeps) {
     const { self, cluster, generation, bootstrap, epochMs } = options;
+    const journal = options.journal !== null;
     const { say } = deps;
     this.#options = options;
     this.#deps = deps;
@@ -75,7 +90,7 @@ export class Replica {
         heard: (peer) => this.#step({ kind: 'heard', peer }),
       },
     );
-    const member = new Member({ self, generation, bootstrap, heartbeatMs: HEARTBEAT_MS });
+    const member = new Member({ self, generation, bootstrap, journal, heartbeatMs: HEARTBEAT_MS });
     this.#driver = new Driver(member, this.#world(), { transfer: TRANSFER });
     this.#loop = new GuestLoop(this.#driver, epochMs);
     this.#outbox = new Outbox({
@@ -133,24 +148,32 @@ export class Replica {
   }
 
   #world(): DriverWorld {
-    const { say, end } = this.#deps;
+    const { say } = this.#deps;
     return {
       send: (to, message) => this.#mesh.send(to, message),
       register: (request) => say({ kind: 'register', request }),
       boot: (view) => this.#boot(view),
       promote: (shadow, view) => this.#promote(shadow, view),
       demoted: () => this.#rest(),
+      journal: (entry) => this.#serving!.journal!.append(entry),
       view: (view, role) => say({ kind: 'view', view, role }),
       alarm: (code, text) => say({ kind: 'alarm', code, text }),
-      halt: (code, reason) => {
-        this.#rest();
-        say({ kind: 'failed', code, text: reason });
-        end();
-      },
+      halt: (code, reason) => this.#fail({ code, text: reason }),
     };
   }
 
+  #fail(why: Failure): void {
+    this.#rest();
+    this.#deps.say({ kind: 'failed', ...why });
+    this.#deps.end();
+  }
+
   #boot(view: View): Service {
+    const { journal } = this.#options;
+    if (journal !== null && journal.restore !== null) {
+      const shadow = recoverShadow(journal.restore);
+      return this.#restore(shadow, restarted(decodeHostState(shadow.host)), view);
+    }
     const lvm = this.#lvm(null);
     return this.#serve(view, lvm, null, (above) => {
       const deps = { lvm: above, makeCpu: this.#deps.makeCpu };
@@ -159,7 +182,10 @@ export class Replica {
   }
 
   #promote(shadow: Shadow, view: View): Service {
-    const host = decodeHostState(shadow.host);
+    return this.#restore(shadow, decodeHostState(shadow.host), view);
+  }
+
+  #restore(shadow: Shadow, host: HostState, view: View): Service {
     const lvm = this.#lvm(host);
     const warmer = this.#warmer;
     return this.#serve(view, lvm, host, (above) => {
@@ -199,7 +225,7 @@ export class Replica {
     const output = new OutputCommit(lvm, sink, host?.output ?? null);
     const machine = make(output);
     let { lastCrash: crash } = machine;
-    this.#serving = { machine, lvm, link };
+    this.#serving = { machine, lvm, link, journal: this.#journal(view) };
     this.#loop.start({
       machine,
       lvm,
@@ -231,6 +257,22 @@ export class Replica {
     };
   }
 
+  #journal({ generation, view }: View): JournalWriter | null {
+    const { journal } = this.#options;
+    if (journal === null) return null;
+    const folder = new NodeJournalFolder(journal.folder);
+    const meta = () => ({ ...journal.meta, salt: randomBytes(16).toString('hex') });
+    const nowMs = () => performance.now();
+    return new JournalWriter(
+      { folder, generation, view, meta, crc32, nowMs },
+      {
+        journalled: (written, durable) => this.#step({ kind: 'journalled', written, durable }),
+        grown: () => this.#step({ kind: 'journal-grown' }),
+        failed: (error) => this.#fail(journalFailure(journal.folder, error)),
+      },
+    );
+  }
+
   #connect({ generation, view }: View, onPacket: (packet: Uint8Array) => void): GatewayLink | null {
     const { gateway, cluster, self } = this.#options;
     if (gateway === null) return null;
@@ -245,6 +287,7 @@ export class Replica {
   #rest(): void {
     this.#loop.stop();
     this.#serving?.link?.close();
+    this.#serving?.journal?.close();
     this.#serving = null;
     this.#warmer = new Warmer(this.#deps.makeCpu);
   }
@@ -264,6 +307,7 @@ export class Replica {
     const { member, shadow, service } = this.#driver;
     const { pauseUs, commitUs, dirtyPages, bytes } = this.#loop;
     const machine = this.#serving?.machine;
+    const journal = this.#serving?.journal ?? null;
     return {
       role: member.role,
       view: member.view?.view ?? 0,
@@ -274,9 +318,25 @@ export class Replica {
       dirtyPagesPerEpoch: dirtyPages.percentiles(),
       bytesPerEpoch: bytes.percentiles(),
       heldPackets: service?.output.heldCount ?? 0,
+      journal: journal && {
+        bytes: journal.bytes,
+        durableEpoch: member.durable,
+        syncUs: journal.syncUs.percentiles(),
+      },
       instructions: machine?.instructions ?? shadow.instructions,
       unimplementedCalls: Object.fromEntries(machine?.unimplementedCalls ?? []),
       warm: machine === undefined ? this.#warmer.progress(shadow) : null,
     };
   }
+}
+
+/** What the disk says is the operator's; anything else is wrong with this program. */
+function journalFailure(folder: string, error: NodeJS.ErrnoException): Failure {
+  if (error.syscall === undefined) return { code: 'TG_INTERNAL', text: error.stack ?? error.message };
+  return {
+    code: JOURNAL_WRITE,
+    text: `the journal in ${folder} cannot be written: ${error.message}`,
+    advice: 'What clients were told is there. Make room, or see to the disk, and run the same command again.',
+    exitStatus: 125,
+  };
 }

@@ -8,6 +8,7 @@ import type { RunRequest } from '../cli/run-options.ts';
 import type { Ended, ServiceStatus } from '../cli/supervisor.ts';
 import { CodedFailure } from './coded-failure.ts';
 import { ask, type Command, type Controlled, ControlServer } from './control-socket.ts';
+import type { DataDir } from './data-dir.ts';
 import { teller } from './events.ts';
 import { FdWritable } from './fd-writable.ts';
 import { takeSignals } from './host-signals.ts';
@@ -21,32 +22,47 @@ const STOP_MS = 20_000;
 export interface Service extends Controlled {
   /** The guest has ended, and its last output is being written. */
   readonly draining: boolean;
+  /** The service has ended because its program has. */
+  readonly programEnded: boolean;
   run(): Promise<Ended>;
   signal(signo: number, ending: boolean): void;
 }
 
 export async function run(request: RunRequest): Promise<Ended> {
-  if (request.dataDir !== null) {
-    throw new OperatorError(
-      'TG_NOT_BUILT',
-      'checkpoints on disk are not there yet, so --data-dir cannot be kept',
-      'Leave --data-dir out; docs/limits.md tells what is not there.',
-    );
-  }
   const folder = makeRunFolder(request.program);
   try {
-    return await supervise(await makeService(request, folder), folder);
+    if (request.dataDir === null) return await supervise(await makeService(request, folder, null), folder);
+    const { DataDir } = await import('./data-dir.ts');
+    return await keep(await DataDir.open(request.dataDir, request), folder, (dataDir) =>
+      makeService(request, folder, dataDir),
+    );
   } finally {
     removeRunFolder(folder);
   }
 }
 
-async function makeService(request: RunRequest, folder: RunFolder): Promise<Service> {
+/** Runs a service whose state is kept; the folder is given up at the end. */
+export async function keep(
+  dataDir: DataDir,
+  folder: RunFolder,
+  make: (dataDir: DataDir) => Promise<Service>,
+): Promise<Ended> {
+  try {
+    const service = await make(dataDir);
+    const ended = await supervise(service, folder);
+    if (service.programEnded) dataDir.forget();
+    return ended;
+  } finally {
+    dataDir.close();
+  }
+}
+
+async function makeService(request: RunRequest, folder: RunFolder, dataDir: DataDir | null): Promise<Service> {
   const [out, err] = [new FdWritable(1), new FdWritable(2)];
   const tell = teller(request.json, err);
   if (request.replicas > 1) {
     const { ReplicatedService } = await import('./service.ts');
-    return new ReplicatedService({ request, folder, tell, out, err });
+    return new ReplicatedService({ request, folder, tell, dataDir, out, err });
   }
   const { SoloService } = await import('./solo.ts');
   // It is to be like running the program: nothing is said that the program does not say.

@@ -11,6 +11,10 @@ export type ServiceEvent =
   | { readonly event: 'lost'; readonly member: string; readonly pid: number; readonly reason: string }
   | { readonly event: 'gateway-lost'; readonly pid: number; readonly reason: string }
   | { readonly event: 'alarm'; readonly member: string; readonly code: string; readonly text: string }
+  /** It goes on from what an earlier run left. */
+  | { readonly event: 'restarted'; readonly folder: string; readonly generation: number }
+  /** It ends, its program does not: the next run goes on. */
+  | { readonly event: 'kept'; readonly folder: string }
   | { readonly event: 'ended'; readonly code: number | null; readonly signal: number | null };
 
 export type Tell = (event: ServiceEvent) => void;
@@ -43,6 +47,10 @@ function inWords(event: ServiceEvent): string | null {
       return `the gateway (process ${event.pid}) is gone: ${event.reason}; its clients' connections broke`;
     case 'alarm':
       return `${event.code}: ${event.member}: ${event.text}`;
+    case 'restarted':
+      return `generation ${event.generation}: goes on from the state in ${event.folder}`;
+    case 'kept':
+      return `stopped; the state is kept in ${event.folder}`;
     default:
       // Otherwise the exit status says it.
       return event.signal === null ? null : `the program was ended by ${signalName(event.signal)}`;

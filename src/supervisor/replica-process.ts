@@ -14,6 +14,8 @@ const V8_OPTIONS = ['--max-semi-space-size=4', '--wasm-lazy-validation', '--max-
 const MODULE = new URL('../replica/main.ts', import.meta.url);
 
 export interface ReplicaHandlers {
+  /** It runs, and was told nothing yet. */
+  born(pid: number): void;
   message(replica: ReplicaProcess, message: FromReplica): void;
   ended(replica: ReplicaProcess, reason: string): void;
 }
@@ -66,6 +68,7 @@ export class ReplicaProcess {
       this.#child.once('exit', (code, signal) => end(signal ?? `exit status ${code}`));
       this.#child.once('error', (error) => end(error.message));
     });
+    if (this.#child.pid !== undefined) handlers.born(this.#child.pid);
     this.send({ kind: 'start', options });
   }
 

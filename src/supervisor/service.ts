@@ -12,10 +12,11 @@ import type { Writable } from 'node:stream';
 import type { RunRequest } from '../cli/run-options.ts';
 import type { Ended, ServiceStatus } from '../cli/supervisor.ts';
 import { RegisterCell } from '../register/register.ts';
-import type { FromReplica, ReplicaOptions } from '../replica/protocol.ts';
+import { type FromReplica, JOURNAL_WRITE, type ReplicaOptions } from '../replica/protocol.ts';
 import type { View } from '../replication/types.ts';
 import { CodedFailure } from './coded-failure.ts';
 import type { Controlled } from './control-socket.ts';
+import type { DataDir } from './data-dir.ts';
 import type { Tell } from './events.ts';
 import { GatewayProcess } from './gateway-process.ts';
 import { ReplicaProcess } from './replica-process.ts';
@@ -27,6 +28,8 @@ export interface ServiceOptions {
   readonly request: RunRequest;
   readonly folder: RunFolder;
   readonly tell: Tell;
+  /** Where the state is kept; null: nowhere. */
+  readonly dataDir: DataDir | null;
   /** Where the guest's output goes. */
   readonly out: Writable;
   readonly err: Writable;
@@ -34,7 +37,7 @@ export interface ServiceOptions {
   readonly replicaModule?: URL;
 }
 
-const GENERATION = 1;
+const FIRST_GENERATION = 1;
 const SIGTERM = 15;
 /** A program that was asked to end and does not is ended after so long, … */
 const STOP_MS = 10_000;
@@ -69,8 +72,12 @@ export class ReplicatedService implements Controlled {
   /** The primary that runs the guest. */
   #serving: ReplicaProcess | null = null;
   #everServed = false;
+  readonly #generation: number;
   /** The guest has ended, and its last output is being written. */
   draining = false;
+  /** The service has ended because its program has, not because somebody ended the service. */
+  programEnded = false;
+  #ending = false;
   /** When the program was first asked to end. */
   #endingMs: number | null = null;
   #againMs = AGAIN_MIN_MS;
@@ -82,9 +89,10 @@ export class ReplicatedService implements Controlled {
 
   constructor(options: ServiceOptions) {
     this.#options = options;
-    const { request, folder, tell, out, err } = options;
+    const { request, folder, tell, out, err, dataDir } = options;
+    this.#generation = dataDir?.generation ?? FIRST_GENERATION;
     const first = this.#newMember(1);
-    this.#cell = new RegisterCell({ generation: GENERATION, view: 1, primary: first, members: [first] });
+    this.#cell = new RegisterCell({ generation: this.#generation, view: 1, primary: first, members: [first] });
     this.#streams = new ServiceStreams(out, err, (message) => this.#serving?.send(message));
     this.#over = this.#result.promise.catch(() => {});
     if (request.publish.length === 0) this.#gateway = null;
@@ -93,7 +101,7 @@ export class ReplicatedService implements Controlled {
       const path = join(folder.path, 'gateway');
       const publish = [...request.publish];
       this.#gateway = new GatewayProcess(
-        { cluster, generation: GENERATION, path, publish },
+        { cluster, generation: this.#generation, path, publish },
         { lost: (pid, reason) => tell({ event: 'gateway-lost', pid, reason }) },
       );
     }
@@ -101,7 +109,7 @@ export class ReplicatedService implements Controlled {
 
   /** Until the guest has ended and its output is written. Throws coded errors. */
   async run(): Promise<Ended> {
-    const { request, folder, tell } = this.#options;
+    const { request, folder, tell, dataDir } = this.#options;
     try {
       await this.#gateway?.start();
       tell({ event: 'started', id: folder.id, publish: publishedAs(request.publish) });
@@ -110,25 +118,41 @@ export class ReplicatedService implements Controlled {
       const ended = await this.#result.promise;
       this.draining = true;
       await this.#streams.flush();
-      tell({ event: 'ended', ...ended });
+      if (dataDir !== null && !this.programEnded) tell({ event: 'kept', folder: dataDir.path });
+      else tell({ event: 'ended', ...ended });
       return ended;
     } finally {
       await this.#release();
     }
   }
 
-  /** A signal for the guest's first process. Whoever asks it to end a second time, ends it. */
+  /**
+   * A signal for the guest's first process. Whoever asks it to end a second time, ends it. Where the state is kept, the
+   * service ends and not the program, which would have nothing to go on from.
+   */
   signal(signo: number, ending: boolean): void {
+    if (ending && this.#options.dataDir !== null) {
+      this.#end({ code: null, signal: signo }, false);
+      return;
+    }
     const nowMs = performance.now();
     if (ending && this.#endingMs !== null && nowMs - this.#endingMs >= AGAIN_TO_END_MS) {
-      this.#result.resolve({ code: null, signal: signo });
+      this.#end({ code: null, signal: signo }, true);
       return;
     }
     this.#streams.signal(signo);
     if (!ending || this.#endingMs !== null) return;
     this.#endingMs = nowMs;
-    const timer = setTimeout(() => this.#result.resolve({ code: null, signal: signo }), STOP_MS);
+    const timer = setTimeout(() => this.#end({ code: null, signal: signo }, true), STOP_MS);
     this.#over.finally(() => clearTimeout(timer)).catch(() => {});
+  }
+
+  /** The first reason counts. */
+  #end(ended: Ended, byProgram: boolean): void {
+    if (this.#ending) return;
+    this.#ending = true;
+    this.programEnded = byProgram;
+    this.#result.resolve(ended);
   }
 
   // --- control ---
@@ -168,7 +192,8 @@ export class ReplicatedService implements Controlled {
   }
 
   async stop(): Promise<void> {
-    if (this.#endingMs === null) this.signal(SIGTERM, true);
+    if (this.#options.dataDir !== null) this.#end({ code: 0, signal: null }, false);
+    else if (this.#endingMs === null) this.signal(SIGTERM, true);
     await this.#over;
   }
 
@@ -202,11 +227,11 @@ export class ReplicatedService implements Controlled {
   }
 
   #start(slot: number, member = this.#newMember(slot)): void {
-    const { request, folder, replicaModule } = this.#options;
+    const { request, folder, replicaModule, dataDir } = this.#options;
     const options: ReplicaOptions = {
       self: member,
       cluster: this.#cluster,
-      generation: GENERATION,
+      generation: this.#generation,
       bootstrap: !this.#everServed,
       path: join(folder.path, member),
       gateway: this.#gateway === null ? null : join(folder.path, 'gateway'),
@@ -220,8 +245,10 @@ export class ReplicatedService implements Controlled {
         cwd: request.cwd,
         memoryLimit: request.memory,
       },
+      journal: dataDir?.options ?? null,
     };
     const handlers = {
+      born: (pid: number) => dataDir?.born(pid),
       message: (replica: ReplicaProcess, message: FromReplica) => this.#message(replica, message),
       ended: (replica: ReplicaProcess, reason: string) => this.#lost(replica, reason),
     };
@@ -259,7 +286,7 @@ export class ReplicatedService implements Controlled {
         this.#streams.console(message.stream, message.offset, message.bytes);
         break;
       case 'exit':
-        this.#result.resolve(message.status);
+        this.#end(message.status, true);
         break;
       case 'status':
         replica.figures = message.status;
@@ -285,7 +312,11 @@ export class ReplicatedService implements Controlled {
 
   #serves(replica: ReplicaProcess): void {
     this.#serving = replica;
-    this.#options.tell({
+    const { dataDir, tell } = this.#options;
+    if (!this.#everServed && dataDir !== null && dataDir.restore !== null) {
+      tell({ event: 'restarted', folder: dataDir.path, generation: this.#generation });
+    }
+    tell({
       event: 'serving',
       member: replica.member,
       pid: replica.pid,
@@ -328,6 +359,7 @@ export class ReplicatedService implements Controlled {
     this.#changed();
     if (this.#watch === null) return;
     const { failure, member, pid } = replica;
+    const { dataDir } = this.#options;
     if (!this.#everServed) {
       this.#result.reject(
         failure === null
@@ -337,6 +369,11 @@ export class ReplicatedService implements Controlled {
       return;
     }
     this.#options.tell({ event: 'lost', member, pid, reason });
+    if (failure?.code === JOURNAL_WRITE) {
+      // The others would write to the same folder.
+      this.#result.reject(new CodedFailure({ ...failure, message: failure.text }));
+      return;
+    }
     this.#introduce();
     const living = [...this.#replicas].some((one) => this.#cell.value.members.includes(one.member));
     if (!living) {
@@ -344,7 +381,10 @@ export class ReplicatedService implements Controlled {
         new CodedFailure({
           code: 'TG_ALL_LOST',
           message: `every replica that had the service's state is gone; the last one's end: ${reason}`,
-          advice: 'Start the service anew. With more replicas it survives more failures at a time.',
+          advice:
+            dataDir === null
+              ? 'Start the service anew. With more replicas it survives more failures at a time.'
+              : `Run the same command again: it goes on from what ${dataDir.path} has.`,
         }),
       );
       return;

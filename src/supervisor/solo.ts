@@ -45,6 +45,7 @@ export class SoloService implements Controlled {
   readonly #lvm: NodeLvm;
   /** The guest has ended, and its last output is being written. */
   draining = false;
+  readonly programEnded = true;
   #gateway: Gateway | null = null;
   #published: Published | null = null;
   #machine: Machine | null = null;
@@ -120,6 +121,7 @@ export class SoloService implements Controlled {
       dirtyPagesPerEpoch: null,
       bytesPerEpoch: null,
       heldPackets: 0,
+      journal: null,
       unimplemented: Object.fromEntries(this.#machine?.unimplementedCalls ?? []),
     };
   }

@@ -41,9 +41,13 @@ export function composeStatus({ request, folder, view, replicas, serving, gatewa
     dirtyPagesPerEpoch: figures?.dirtyPagesPerEpoch ?? null,
     bytesPerEpoch: figures?.bytesPerEpoch ?? null,
     heldPackets: figures?.heldPackets ?? 0,
+    journal: request.dataDir === null ? null : { folder: request.dataDir, ...(figures?.journal ?? NO_JOURNAL) },
     unimplemented: figures?.unimplementedCalls ?? {},
   };
 }
+
+/** Nobody serves at this moment. */
+const NO_JOURNAL = { bytes: 0, durableEpoch: null, syncUs: null };
 
 export function publishedAs(publish: readonly Publish[]): string[] {
   return publish.map(({ host, port, guestPort }) => {
