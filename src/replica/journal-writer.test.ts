@@ -225,8 +225,17 @@ test('many epochs share a sync, and a new primary removes what is older only', a
     expect(names).toEqual(['g2-v1-1.journal']);
     const found = recover(new Map(names.map((one) => [one, readFileSync(join(path, one))])));
     expect([found.count >= next.released, found.state.isWhole]).toEqual([true, true]);
-    next.writer.close();
-    old.writer.close();
+    // One that was replaced and does not know: its root is durable late, and what is newer stays.
+    const late = new Primary(folder, 1, new State());
+    await late.until(() => late.member.role === 'primary');
+    while (late.released === 0) {
+      late.epoch(1);
+      await late.until(() => late.member.durable === late.member.lastEpoch || late.member.epochWanted);
+    }
+    const both = await folder.names();
+    expect(both).toContain('g1-v1-1.journal');
+    expect(newestJournal(both)).toBe('g2-v1-1.journal');
+    for (const { writer } of [next, old, late]) writer.close();
   } finally {
     rmSync(path, { recursive: true });
   }
