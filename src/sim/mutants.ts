@@ -57,13 +57,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'output leaves before it is acknowledged',
     file: PRIMARY,
-    find: 'for (const id of this.#others()) safe = Math.min(safe, this.#acks.get(id) ?? -1);',
+    find: 'for (const id of this.#awaited()) safe = Math.min(safe, this.#acks.get(id) ?? -1);',
     replace: '',
   },
   {
     name: 'one acknowledgement is enough',
     file: PRIMARY,
-    find: 'for (const id of this.#others()) safe = Math.min(safe, this.#acks.get(id) ?? -1);',
+    find: 'for (const id of this.#awaited()) safe = Math.min(safe, this.#acks.get(id) ?? -1);',
     replace: 'if (this.#others().length > 0) safe = Math.max(...this.#others().map((id) => this.#acks.get(id) ?? -1));',
   },
   {
@@ -166,7 +166,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the view is handed over before everything is acknowledged',
     file: PRIMARY,
-    find: '} else if (final !== null && this.commit >= final) {',
+    find: '} else if (final !== null && this.released >= final) {',
     replace: '} else if (final !== null) {',
   },
   {
@@ -226,7 +226,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a hand-over does not wait for the last epoch to be captured',
     file: PRIMARY,
-    find: '} else if (final !== null && this.commit >= final) {',
+    find: '} else if (final !== null && this.released >= final) {',
     replace: '} else if (this.commit >= this.#log.last.epoch) {',
   },
 ];
