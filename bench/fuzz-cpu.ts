@@ -1,46 +1,57 @@
 /**
  * The virtual CPU against the host's: random instructions and short sequences, run natively and translated from the same
- * state; everything defined is compared.
+ * state; everything defined is compared (test/cpu/).
  *
- *     npm run fuzz:cpu -- --cases 100000 --seed 1 [--filter OP,…|--area AREA,…] [--length 6] [--step N]
- *                         [--tier liftoff|turbofan|default] [--report FILE] [--replay FILE] [--sticky] [--mxcsr] [--x87] [--states N] [--all]
+ *     npm run fuzz:cpu -- [--cases 100000 | --per-form 10000] [--minutes 60] [--seed 1] [--tier liftoff|turbofan|default]
+ *                         [--filter OP,…|--area AREA,…] [--length 6] [--states 20] [--step N] [--report FILE] [--replay FILE]
+ *                         [--often N] [--summary FILE] [--forms]
  *
- * --mxcsr: other settings than the default, with which the sticky flags are compared too.
- * --x87: any x87 control word, status word and tags. --states: how many of them for each case that is one x87 instruction.
- * --all: also forms without a lowering. Exit status 1 when there were differences. The report has one JSON line a difference, which --replay takes.
+ * --per-form: so many cases made for each form of the instruction table, and not less than --cases in all. --states: cases
+ * made of each piece of code; the first --often of them (half) are interpreted, the others translated. --step: in exact slices of N instructions. --forms: how many cases each form got. Exit status 1
+ * when there were differences; the report has one JSON line a difference, which --replay takes.
  */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
-import { FORMS } from '../src/x86/table.ts';
-import { type CpuCase, caseFromJson, caseToJson } from '../test/cpu/case.ts';
-import { compareResults } from '../test/cpu/compare.ts';
-import { isImplemented, newGuestCpu } from '../test/cpu/engine.ts';
-import { Generator, isComparable } from '../test/cpu/generate.ts';
-import { VECTOR_ENDLESS } from '../test/cpu/guest.ts';
+import { FORMS, type Form } from '../src/x86/table.ts';
+import {
+  type CpuCase,
+  caseFromJson,
+  caseToJson,
+  OUT_CODE,
+  OUT_SIGNO,
+  OUT_VECTOR,
+  RESULT_SIZE,
+} from '../test/cpu/case.ts';
+import { COMPARED, compareBatch } from '../test/cpu/engine.ts';
+import { Generator, whyNotCompared } from '../test/cpu/generate.ts';
 import { NativeCpu } from '../test/cpu/native.ts';
 import { Random } from '../test/cpu/random.ts';
 
-/** Every case makes modules of its own; an instance of the CPU keeps them all. */
-const BATCH = 2000;
+/** Pieces of code that one instance of the CPU runs: it keeps a module of each, and V8 has room for some 30,000. */
+const DRAFTS = 400;
+/** Differences written to the report for each form. */
+const REPORTED_MAX = 50;
 
 const { values } = parseArgs({
   options: {
     cases: { type: 'string', default: '10000' },
+    'per-form': { type: 'string', default: '0' },
+    minutes: { type: 'string', default: '1e9' },
     seed: { type: 'string', default: '1' },
     filter: { type: 'string' },
     area: { type: 'string' },
     length: { type: 'string', default: '6' },
+    states: { type: 'string', default: '20' },
+    often: { type: 'string' },
     step: { type: 'string', default: '0' },
     tier: { type: 'string', default: 'default' },
     report: { type: 'string', default: '/tmp/fuzz-cpu.jsonl' },
+    summary: { type: 'string' },
     replay: { type: 'string' },
-    sticky: { type: 'boolean', default: false },
-    mxcsr: { type: 'boolean', default: false },
-    x87: { type: 'boolean', default: false },
-    states: { type: 'string', default: '1' },
-    all: { type: 'boolean', default: false },
+    forms: { type: 'boolean', default: false },
   },
 });
 
@@ -48,80 +59,131 @@ if (values.tier === 'liftoff') setFlagsFromString('--liftoff-only');
 if (values.tier === 'turbofan') setFlagsFromString('--no-liftoff');
 
 const seed = Number(values.seed);
+const states = Number(values.states);
+const often = Number(values.often ?? states / 2);
 const areas = values.area?.split(',');
 const ops = values.filter?.split(',');
-const forms = FORMS.filter(
-  (form) =>
-    isComparable(form) &&
-    (values.all || isImplemented(form)) &&
-    (!areas || areas.includes(form.area)) &&
-    (!ops || ops.includes(form.op)),
-);
+const forms = COMPARED.filter((form) => (!areas || areas.includes(form.area)) && (!ops || ops.includes(form.op)));
 if (forms.length === 0) throw new Error('no such forms');
-const generator = new Generator(new Random(seed), {
-  forms,
-  maxLength: Number(values.length),
-  mxcsr: values.mxcsr,
-  x87: values.x87,
-});
+const started = Date.now();
+const host = cpus()[0]!.model.trim();
 const native = new NativeCpu();
-const report: string[] = [];
-const byOp = new Map<string, number>();
-let compared = 0;
-/** Jumps into itself and the like: run out of budget, not compared. */
-let endless = 0;
 
-function batch(cases: readonly CpuCase[]): void {
-  const expected = native.run(cases);
-  const guest = newGuestCpu();
-  cases.forEach((c, i) => {
-    let differences: string[];
-    try {
-      const actual = guest.run(c, Number(values.step));
-      if (actual.vector === VECTOR_ENDLESS) {
-        endless++;
-        return;
-      }
-      differences = compareResults(c, expected[i]!, actual, { sticky: values.sticky });
-    } catch (error) {
-      differences = [`translator: ${error instanceof Error ? error.stack : error}`];
-    }
-    compared++;
-    if (differences.length === 0) return;
-    const names = c.forms.map((id) => FORMS[id]!.text);
-    const key = names.length === 1 ? names[0]! : '(sequence)';
-    byOp.set(key, (byOp.get(key) ?? 0) + 1);
-    report.push(
-      JSON.stringify({ code: Buffer.from(c.code).toString('hex'), forms: names, differences, case: caseToJson(c) }),
-    );
-  });
-  guest.close();
+/** Cases by form: made for it, made for it with nothing else in them, with it in them. */
+const made = new Uint32Array(FORMS.length);
+const alone = new Uint32Array(FORMS.length);
+const within = new Uint32Array(FORMS.length);
+/** Cases by how they ended on the host. */
+const endings = new Map<string, number>();
+const differing = new Map<string, number>();
+let compared = 0;
+let endless = 0;
+let differences = 0;
+
+writeFileSync(values.report, '');
+console.log(`seed ${seed}, ${forms.length} of ${FORMS.length} forms, tier ${values.tier}, host ${host}`);
+if (values.replay) replay(values.replay);
+else fuzz();
+native.close();
+print();
+process.exitCode = differences > 0 ? 1 : 0;
+
+function replay(file: string): void {
+  const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean);
+  run(lines.map((line) => caseFromJson(JSON.parse(line).case)));
 }
 
-console.log(`seed ${seed}, ${forms.length} forms, tier ${values.tier}`);
-if (values.replay) {
-  const cases = readFileSync(values.replay, 'utf8')
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => caseFromJson(JSON.parse(line).case));
-  batch(cases);
-} else {
-  const states = Number(values.states);
-  for (let left = Number(values.cases); left > 0; left -= BATCH) {
+function fuzz(): void {
+  const random = new Random(seed);
+  const generator = new Generator(random, { forms, maxLength: Number(values.length) });
+  const perForm = Number(values['per-form']);
+  const total = Number(values.cases);
+  const end = started + Number(values.minutes) * 60_000;
+  let left: Form[] = [];
+  let count = 0;
+  const isEnough = (): boolean => count >= total && forms.every(({ id }) => made[id]! >= perForm);
+  while (!isEnough() && Date.now() < end) {
     const cases: CpuCase[] = [];
-    while (cases.length < Math.min(left, BATCH)) {
-      const c = generator.case();
-      cases.push(c);
-      if (c.forms.length !== 1 || FORMS[c.forms[0]!]!.area !== 'x87') continue;
-      for (let i = 1; i < states; i++) cases.push(generator.again(c));
+    for (let d = 0; d < DRAFTS && !(perForm === 0 && count >= total); d++) {
+      if (left.length === 0) left = shuffled(random, forms);
+      const form = left.pop()!;
+      const draft = generator.draft(form);
+      for (let s = 0; s < states; s++) cases.push(generator.state(draft));
+      made[form.id]! += states;
+      count += states;
     }
-    batch(cases);
+    run(cases);
   }
 }
-native.close();
-writeFileSync(values.report, report.map((line) => `${line}\n`).join(''));
-for (const [op, count] of [...byOp].sort((a, b) => b[1] - a[1])) console.log(`${count}\t${op}`);
-console.log(
-  `${compared} cases, ${endless} endless, ${report.length} differences${report.length > 0 ? ` (${values.report})` : ''}`,
-);
-process.exitCode = report.length > 0 ? 1 : 0;
+
+function shuffled<T>(random: Random, items: readonly T[]): T[] {
+  const list = [...items];
+  for (let i = list.length - 1; i > 0; i--) {
+    const j = random.below(i + 1);
+    [list[i], list[j]] = [list[j]!, list[i]!];
+  }
+  return list;
+}
+
+function run(cases: readonly CpuCase[]): void {
+  const batch = compareBatch(native, cases, Number(values.step), often);
+  compared += batch.compared;
+  endless += batch.endless;
+  differences += batch.differences.length;
+  cases.forEach((c, i) => {
+    if (c.forms.length === 1) alone[c.forms[0]!]!++;
+    for (const id of new Set(c.forms)) within[id]!++;
+    const at = (i * RESULT_SIZE) >> 2;
+    const [vector, signo, code] = [OUT_VECTOR, OUT_SIGNO, OUT_CODE].map(
+      (offset) => batch.results.words[at + (offset >> 2)],
+    );
+    const ending = `vector ${vector}, signal ${signo}, si_code ${code}`;
+    endings.set(ending, (endings.get(ending) ?? 0) + 1);
+  });
+  for (const { case: c, texts } of batch.differences) {
+    const names = c.forms.map((id) => FORMS[id]!.text);
+    const key = names.length === 1 ? names[0]! : '(sequence)';
+    const known = differing.get(key) ?? 0;
+    differing.set(key, known + 1);
+    if (known >= REPORTED_MAX) continue;
+    const line = { code: Buffer.from(c.code).toString('hex'), forms: names, differences: texts, case: caseToJson(c) };
+    appendFileSync(values.report, `${JSON.stringify(line)}\n`);
+  }
+}
+
+function print(): void {
+  const seconds = (Date.now() - started) / 1000;
+  for (const [ending, count] of [...endings].sort((a, b) => b[1] - a[1])) console.log(`${count}\t${ending}`);
+  const byForm = forms.map(({ id, text }) => ({ text, made: made[id]!, alone: alone[id]!, within: within[id]! }));
+  byForm.sort((a, b) => a.made - b.made || a.alone - b.alone);
+  console.log('made for it / alone / with it in them: the forms with fewest');
+  for (const f of values.forms ? byForm : byForm.slice(0, 10)) {
+    console.log(`${f.made}\t${f.alone}\t${f.within}\t${f.text}`);
+  }
+  console.log('not compared:');
+  for (const form of FORMS) {
+    const why = whyNotCompared(form);
+    if (why !== null) console.log(`\t${form.text}: ${why}`);
+  }
+  for (const [op, count] of [...differing].sort((a, b) => b[1] - a[1])) console.log(`${count} differences\t${op}`);
+  const rate = Math.round((compared + endless) / seconds);
+  const summary = `${compared} cases, ${endless} endless, ${differences} differences, ${rate} cases/s`;
+  console.log(`${summary}${differences > 0 ? ` (${values.report})` : ''}`);
+  if (values.summary === undefined) return;
+  const line = {
+    date: new Date().toISOString(),
+    host,
+    node: process.version,
+    tier: values.tier,
+    seed,
+    forms: forms.length,
+    fewestAForm: byForm[0]!.made,
+    fewestAlone: Math.min(...byForm.map((f) => f.alone)),
+    compared,
+    endless,
+    differences,
+    seconds: Math.round(seconds),
+    endings: Object.fromEntries(endings),
+  };
+  appendFileSync(values.summary, `${JSON.stringify(line)}\n`);
+}

@@ -4,24 +4,13 @@
  */
 
 import type { CpuExit } from '../lvm/cpu.ts';
-import { PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE, USER_END } from '../lvm/layout.ts';
+import { PAGE_SIZE, USER_END } from '../lvm/layout.ts';
 import { rflags } from '../x86/flags.ts';
-import {
-  OFF_FCW,
-  OFF_FSW,
-  OFF_MXCSR,
-  RAX,
-  VECTOR_BP,
-  VECTOR_DB,
-  VECTOR_DE,
-  VECTOR_GP,
-  VECTOR_MF,
-  VECTOR_PF,
-  VECTOR_UD,
-} from '../x86/state.ts';
+import { RAX } from '../x86/state.ts';
 import { EINTR } from './abi/errno.ts';
 import * as S from './abi/signal.ts';
 import { exitGroup } from './exit.ts';
+import { signalOf } from './fault-signal.ts';
 import type { Kernel } from './kernel.ts';
 import { CONTINUED, DEFAULT_ACTION, killed, type Process } from './process.ts';
 import { isOrphaned } from './process-groups.ts';
@@ -29,11 +18,8 @@ import { type FaultDetails, NO_FAULT, pushFrame } from './signal-frame.ts';
 import type { SignalInfo } from './signalfd.ts';
 import type { Thread } from './thread.ts';
 
-/** Of a page fault's error code (SDM vol. 3, 4.7). */
-const ERROR_WRITE = 2;
 /** An instruction has at most so many (SDM vol. 2, 2.3.11). */
 const CODE_BYTES = 15;
-const ERROR_FETCH = 16;
 
 const STOPS = [S.SIGSTOP, S.SIGTSTP, S.SIGTTIN, S.SIGTTOU].reduce((set, signo) => set | S.signalBit(signo), 0n);
 const CONTINUE = S.signalBit(S.SIGCONT);
@@ -255,58 +241,9 @@ function take(kernel: Kernel, thread: Thread, info: SignalInfo, fault: FaultDeta
 /** An exception of the CPU becomes a signal. */
 export function raiseFault(kernel: Kernel, thread: Thread, exit: Extract<CpuExit, { kind: 'fault' }>): void {
   const fault: FaultDetails = { error: exit.error, vector: exit.vector, address: exit.address };
-  const [signo, code, address] = signalOf(thread, exit);
+  const { mm } = thread.process;
+  const [signo, code, address] = signalOf(thread.context, exit, (at) => mm.find(at)?.prot ?? null);
   force(kernel, thread, { signo, code, pid: 0, uid: 0, address }, fault);
-}
-
-/** Signal, si_code and si_addr of an exception (arch/x86/kernel/traps.c, arch/x86/mm/fault.c). */
-function signalOf(
-  thread: Thread,
-  { vector, address, error }: Extract<CpuExit, { kind: 'fault' }>,
-): [signo: number, code: number, address: bigint] {
-  const rip = BigInt(thread.context.rip);
-  switch (vector) {
-    case VECTOR_DE:
-      return [S.SIGFPE, S.FPE_INTDIV, rip];
-    case VECTOR_DB:
-      return [S.SIGTRAP, S.TRAP_TRACE, rip];
-    case VECTOR_BP:
-      return [S.SIGTRAP, S.SI_KERNEL, 0n];
-    case VECTOR_UD:
-      return [S.SIGILL, S.ILL_ILLOPN, rip];
-    case VECTOR_PF:
-      return [...pageFault(thread.process, address, error), address];
-    case VECTOR_GP:
-      return [S.SIGSEGV, S.SI_KERNEL, 0n];
-    default:
-      return [S.SIGFPE, floatCode(thread, vector === VECTOR_MF), rip];
-  }
-}
-
-/** Nothing is mapped there, or the mapping does not allow it, or it does but its file ends before. */
-function pageFault({ mm }: Process, address: bigint, error: number): [signo: number, code: number] {
-  const area = address < BigInt(USER_END) ? mm.find(Number(address)) : null;
-  if (area === null) return [S.SIGSEGV, S.SEGV_MAPERR];
-  const allowed =
-    (error & ERROR_WRITE) !== 0
-      ? PROT_WRITE
-      : (error & ERROR_FETCH) !== 0
-        ? PROT_EXEC
-        : PROT_READ | PROT_WRITE | PROT_EXEC;
-  return (area.prot & allowed) === 0 ? [S.SIGSEGV, S.SEGV_ACCERR] : [S.SIGBUS, S.BUS_ADRERR];
-}
-
-/** si_code of an unmasked floating-point exception. */
-function floatCode({ context }: Thread, x87: boolean): number {
-  const view = new DataView(context.u8.buffer, context.u8.byteOffset, context.u8.length);
-  const raised = x87
-    ? view.getUint16(OFF_FSW, true) & ~view.getUint16(OFF_FCW, true)
-    : view.getUint32(OFF_MXCSR, true) & ~(view.getUint32(OFF_MXCSR, true) >> 7);
-  if ((raised & 1) !== 0) return S.FPE_FLTINV;
-  if ((raised & 4) !== 0) return S.FPE_FLTDIV;
-  if ((raised & 8) !== 0) return S.FPE_FLTOVF;
-  if ((raised & 0x12) !== 0) return S.FPE_FLTUND;
-  return (raised & 0x20) !== 0 ? S.FPE_FLTRES : 0;
 }
 
 /** For crash reports. */

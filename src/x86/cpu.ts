@@ -11,6 +11,7 @@ import { canonicalFlags } from './flags.ts';
 import { EXIT_KIND_CALL, EXIT_KIND_CHAIN, EXIT_KIND_FORWARD, EXIT_KIND_RETURN, EXIT_KIND_SLOW } from './lowering.ts';
 import { fetch, isFailure } from './region.ts';
 import { ERROR_FETCH, ERROR_PRESENT, ERROR_USER, isCanonical, Repair } from './repair.ts';
+import { isStackAccess } from './segment.ts';
 import { SpaceCode } from './space-code.ts';
 import {
   type Context,
@@ -27,6 +28,7 @@ import {
   OFF_RIP,
   VECTOR_GP,
   VECTOR_PF,
+  VECTOR_SS,
   VECTOR_UD,
 } from './state.ts';
 import { type Machine, runHelper } from './support.ts';
@@ -134,8 +136,15 @@ export class TranslatingCpu implements VirtualCpu {
     }
   }
 
-  #fault({ u32, view, space }: GuestSpace): CpuExit {
+  #fault(guest: GuestSpace): CpuExit {
+    const { u32, view, space } = guest;
     const vector = u32[OFF_EXIT_VECTOR >> 2]!;
+    if (vector === VECTOR_SS) {
+      const address = view.getBigUint64(REGISTER_FILE + OFF_EXIT_ADDRESS, true);
+      const insn = fetch(space, u32[OFF_RIP >> 2]!);
+      const stack = !isFailure(insn) && isStackAccess(insn, guest.loaded!, address);
+      return { kind: 'fault', vector: stack ? VECTOR_SS : VECTOR_GP, address: 0n, error: 0 };
+    }
     if (vector === VECTOR_UD) this.#countUndefined(space, u32[OFF_RIP >> 2]!);
     return {
       kind: 'fault',

@@ -329,6 +329,10 @@ class Decoder {
         if (((this.#modrm >> 3) & 7) > 5) return null;
         if (form.operands[0] === spec && ((this.#modrm >> 3) & 7) === 1) return null;
         return register('seg', (this.#modrm >> 3) & 7, 2);
+      case 'K':
+        return CONTROL_REGISTERS.has(reg) ? register('control', reg, 8) : null;
+      case 'D':
+        return reg < 8 ? register('debug', reg, 8) : null;
       case 'X':
         return this.#implicit(6, this.#segment, type);
       case 'Y':
@@ -500,6 +504,8 @@ class Decoder {
 
 const DECODER = new Decoder();
 
+/** CR0, CR2, CR3, CR4 and CR8: naming another one is #UD (SDM vol. 2, MOV to and from control registers). */
+const CONTROL_REGISTERS: ReadonlySet<number> = new Set([0, 2, 3, 4, 8]);
 const PREFIXES = ['np', '66', 'f2', 'f3'] as const;
 /** Opcodes of which the byte behind tells the form. */
 const USES_MODRM = Uint8Array.from({ length: OPCODES }, (_, opcode) => Number(formsOf(opcode).some((f) => f.hasModrm)));
@@ -521,7 +527,15 @@ function searchForm(opcode: number, prefix: string, modrm: number): Form | null 
 
 // Operands that say only a register or a small number are made once.
 
-const REGISTERS: Record<RegisterFile, RegisterOperand[]> = { gpr: [], xmm: [], mmx: [], st: [], seg: [] };
+const REGISTERS: Record<RegisterFile, RegisterOperand[]> = {
+  gpr: [],
+  xmm: [],
+  mmx: [],
+  st: [],
+  seg: [],
+  control: [],
+  debug: [],
+};
 const HIGH_BYTES: readonly RegisterOperand[] = [0, 1, 2, 3].map((index) => {
   return { kind: 'reg', file: 'gpr', index, size: 1, high: true };
 });

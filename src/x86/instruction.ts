@@ -4,7 +4,7 @@
  */
 
 /** Register files an operand can name. */
-export type RegisterFile = 'gpr' | 'xmm' | 'mmx' | 'st' | 'seg';
+export type RegisterFile = 'gpr' | 'xmm' | 'mmx' | 'st' | 'seg' | 'control' | 'debug';
 
 export interface RegisterOperand {
   readonly kind: 'reg';

@@ -9,9 +9,11 @@
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Instruction } from './instruction.ts';
 import {
+  asImmediate,
   EXIT_KIND_CALL,
   EXIT_KIND_CHAIN,
   EXIT_KIND_RETURN,
+  EXIT_KIND_SLOW,
   FUNC_LOOKUP,
   type LoweringContext,
   REGION_TYPE,
@@ -26,6 +28,7 @@ import {
   VECTOR_BP,
   VECTOR_DB,
   VECTOR_GP,
+  VECTOR_OF,
   VECTOR_UD,
 } from './state.ts';
 import { FORMS } from './table.ts';
@@ -56,6 +59,7 @@ export function lowerCall(ctx: LoweringContext, insn: Instruction, direct: Reado
   }
   const to = ctx.toTemp('i64');
   const slot = pushSlot(ctx, 8);
+  if (target.kind !== 'target') canonicalTarget(ctx, to);
   code.localGet(slot);
   ctx.pushNextRip();
   code.i64Store();
@@ -96,13 +100,38 @@ export function lowerReturn(ctx: LoweringContext, insn: Instruction): void {
   const address = ctx.checkedAddress(insn.size, false);
   ctx.loadAt(address, insn.size);
   code.localSet(ctx.next);
+  canonicalTarget(ctx, ctx.next);
   moveStack(ctx, insn.size + extra);
   ctx.exitDynamic(EXIT_KIND_RETURN, 0);
+}
+
+/**
+ * An address that is not canonical raises #GP at the branch (SDM vol. 2, JMP), before anything is changed. Normal code knows
+ * only that it can be none of the guest's.
+ */
+function canonicalTarget(ctx: LoweringContext, target: number): void {
+  const code = ctx.code;
+  if (ctx.careful) {
+    // -2^47 … 2^47 - 1
+    code
+      .localGet(target)
+      .i64Const(1n << 47n)
+      .i64Add()
+      .i64Const((1n << 48n) - 1n)
+      .i64GtU()
+      .if();
+    ctx.exception(VECTOR_GP);
+  } else {
+    code.localGet(target).i64Const(0xffff_ffff).i64GtU().if();
+    ctx.exit(EXIT_KIND_SLOW, ctx.insn.rip, ctx.remaining);
+  }
+  code.end();
 }
 
 export function lowerJumpIndirect(ctx: LoweringContext, insn: Instruction): void {
   ctx.getOperand(insn.operands[0]!, 8);
   ctx.code.localSet(ctx.next);
+  canonicalTarget(ctx, ctx.next);
   ctx.exitDynamic(EXIT_KIND_CHAIN, 0);
 }
 
@@ -139,8 +168,16 @@ export function lowerSyscall(ctx: LoweringContext): void {
 export function lowerTrap(ctx: LoweringContext, insn: Instruction): void {
   if (insn.op === 'int3') ctx.exception(VECTOR_BP, insn.rip + insn.length);
   else if (insn.op === 'int1') ctx.exception(VECTOR_DB, insn.rip + insn.length);
+  else if (insn.op === 'int' && isSoftware(insn))
+    ctx.exception(asImmediate(insn.operands[0]) === 4n ? VECTOR_OF : VECTOR_BP, insn.rip + insn.length);
   else if (FORMS[insn.form]!.area === 'privileged' || insn.op === 'int') ctx.exception(VECTOR_GP);
   else ctx.exception(VECTOR_UD);
+}
+
+/** INT with a vector that Linux lets user mode raise: 3 and 4. (0x80, the 32-bit system calls, is not there.) */
+function isSoftware(insn: Instruction): boolean {
+  const vector = BigInt.asUintN(8, asImmediate(insn.operands[0]));
+  return vector === 3n || vector === 4n;
 }
 
 /** Pushes RFLAGS as an i64: arithmetic flags, DF, TF, AC, ID, bit 1 and IF. */

@@ -9,8 +9,8 @@ import type { Instruction, Operand } from './instruction.ts';
 import { moveStack, pushRflags, pushSlot, storeField } from './lower-control.ts';
 import { addBitLowerings } from './lower-integer-bits.ts';
 import { addWideLowerings } from './lower-integer-wide.ts';
-import { asRegister, type Lowering, type LoweringContext } from './lowering.ts';
-import { ARITHMETIC_FLAGS, CF, OF, OFF_DF, OFF_GPR, OFF_RFLAGS_OTHER, RAX, RBP, RBX, RSP, VECTOR_UD } from './state.ts';
+import { asImmediate, asRegister, type Lowering, type LoweringContext } from './lowering.ts';
+import { ARITHMETIC_FLAGS, CF, OF, OFF_DF, OFF_GPR, OFF_RFLAGS_OTHER, RAX, RBP, RBX, RSP, VECTOR_GP } from './state.ts';
 import { registerHelper } from './support.ts';
 import './cpuid.ts';
 
@@ -280,25 +280,47 @@ integerLowerings.set('leave', (ctx, insn) => {
 });
 
 integerLowerings.set('enter', (ctx, insn) => {
-  const [frame, level] = insn.operands;
-  if (frame?.kind !== 'imm' || level?.kind !== 'imm' || (level.value & 31n) !== 0n) {
-    // Nested frames: no compiler emits them.
-    ctx.exception(VECTOR_UD);
-    ctx.ended = true;
-    return;
-  }
-  const slot = pushSlot(ctx, insn.size);
+  const { code } = ctx;
+  const size = insn.size;
+  const frame = Number(asImmediate(insn.operands[0]) & 0xffffn);
+  const level = Number(asImmediate(insn.operands[1]) & 31n);
+  const below = (register: number, count: number): void => {
+    code.localGet(ctx.gpr(register)).i64Const(count).i64Sub();
+  };
+  const slot = pushSlot(ctx, size);
   // A write at the final stack pointer must not fault either (SDM vol. 2, ENTER).
-  ctx.code
-    .localGet(ctx.gpr(RSP))
-    .i64Const(insn.size + Number(frame.value & 0xffffn))
-    .i64Sub();
-  ctx.checkedAddress(insn.size, true);
-  ctx.storeAt(slot, insn.size, ctx.gpr(RBP));
-  moveStack(ctx, -insn.size);
-  ctx.getReg(RSP, 8);
-  ctx.setReg(RBP, insn.size);
-  moveStack(ctx, -Number(frame.value & 0xffffn));
+  const pushed = size * (level + 1);
+  below(RSP, pushed + frame);
+  ctx.checkedAddress(size, true);
+  if (level === 0) {
+    ctx.storeAt(slot, size, ctx.gpr(RBP));
+  } else {
+    // The frame pointers of the enclosing procedures, and this one's. All is checked before anything is written.
+    below(RSP, pushed);
+    ctx.checkedAddress(pushed, true);
+    if (level > 1) {
+      below(RBP, size * (level - 1));
+      ctx.checkedAddress(size * (level - 1), false);
+    }
+    ctx.storeAt(slot, size, ctx.gpr(RBP));
+    const value = ctx.temp('i64');
+    for (let i = 1; i <= level; i++) {
+      if (i < level) {
+        below(RBP, size * i);
+        code.i32WrapI64();
+        ctx.loadAt(ctx.toTemp('i32'), size);
+      } else {
+        below(RSP, size);
+      }
+      code.localSet(value);
+      below(RSP, size * (i + 1));
+      code.i32WrapI64();
+      ctx.storeAt(ctx.toTemp('i32'), size, value);
+    }
+  }
+  below(RSP, size);
+  ctx.setReg(RBP, size);
+  moveStack(ctx, -pushed - frame);
 });
 
 // --- flags ---
@@ -407,13 +429,46 @@ integerLowerings.set('mov_seg', (ctx, insn) => {
   if (to.kind === 'reg' && to.file === 'seg') {
     // Loading a null or flat selector changes nothing in 64-bit mode.
     ctx.getOperand(from, 2);
-    ctx.code.drop();
+    const selector = ctx.temp('i32');
+    ctx.code.i32WrapI64().localSet(selector);
+    loadSelector(ctx, selector, to.index === SS);
     return;
   }
   const seg = asRegister(from).index;
   ctx.code.i64Const(seg === 1 ? 0x33 : seg === 2 ? 0x2b : 0);
   const size = to.kind === 'mem' ? 2 : asRegister(to).size;
   store(ctx, to, size, ctx.toTemp('i64'));
+});
+
+const SS = 2;
+
+/**
+ * #GP for a selector that Linux's descriptor table does not have for user mode: null (not for SS, which must be the data
+ * segment's), 32-bit code, data, 64-bit code, the processor's number.
+ */
+function loadSelector(ctx: LoweringContext, selector: number, stack: boolean): void {
+  const code = ctx.code;
+  if (stack) {
+    code.localGet(selector).i32Const(0x2b).i32Ne();
+  } else {
+    code.i32Const(0);
+    for (const index of [0, 0x20, 0x28, 0x30, 0x78]) {
+      code.localGet(selector).i32Const(0xfffc).i32And().i32Const(index).i32Eq().i32Or();
+    }
+    code.i32Eqz();
+  }
+  code.if();
+  ctx.exception(VECTOR_GP);
+  code.end();
+}
+
+/** FS and GS hold null selectors. */
+integerLowerings.set('push_seg', (ctx, insn) => {
+  ctx.code.i64Const(0);
+  const value = ctx.toTemp('i64');
+  const slot = pushSlot(ctx, insn.size);
+  ctx.storeAt(slot, insn.size, value);
+  moveStack(ctx, -insn.size);
 });
 
 for (const op of ['nop', 'pause', 'endbr64', 'prefetch']) integerLowerings.set(op, () => undefined);

@@ -11,8 +11,8 @@ import {
   OFF_EXIT_ADDRESS,
   OFF_EXIT_ERROR,
   OFF_EXIT_VECTOR,
-  VECTOR_GP,
   VECTOR_PF,
+  VECTOR_SS,
 } from './state.ts';
 import type { Machine } from './support.ts';
 
@@ -44,7 +44,11 @@ export class Repair {
     const full = view.getBigUint64(REGISTER_FILE + OFF_EXIT_ADDRESS, true);
     const size = access & 0xffff;
     const write = access >>> 16 !== 0;
-    if (full >= BigInt(USER_END)) return this.#pageFault(full, write);
+    if (full >= BigInt(USER_END)) {
+      // Of an access over the border of what is canonical no byte is touched.
+      const end = BigInt.asUintN(64, full + BigInt(Math.max(0, size - 1)));
+      return this.#pageFault(isCanonical(end) ? full : end, write);
+    }
     const address = Number(full);
     if (!this.isAlone && write && this.#touchesCode(address, size)) {
       // Regions and records on the wasm stack may become stale: leave all of them before the store.
@@ -62,8 +66,9 @@ export class Repair {
     u32[OFF_EXIT >> 2] = EXIT_FAULT;
     u32[OFF_EXIT_ERROR >> 2] = 0;
     if (!isCanonical(address)) {
-      u32[OFF_EXIT_VECTOR >> 2] = VECTOR_GP;
-      view.setBigUint64(REGISTER_FILE + OFF_EXIT_ADDRESS, 0n, true);
+      // #GP(0), or #SS(0) for the stack segment: TranslatingCpu tells with the registers at hand.
+      u32[OFF_EXIT_VECTOR >> 2] = VECTOR_SS;
+      view.setBigUint64(REGISTER_FILE + OFF_EXIT_ADDRESS, address, true);
       return 1;
     }
     const present = address < BigInt(USER_END) && space.isPresent(Number(address));

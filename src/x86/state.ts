@@ -78,7 +78,9 @@ export const EXIT_RESUME = 17;
 export const VECTOR_DE = 0;
 export const VECTOR_DB = 1;
 export const VECTOR_BP = 3;
+export const VECTOR_OF = 4;
 export const VECTOR_UD = 6;
+export const VECTOR_SS = 12;
 export const VECTOR_GP = 13;
 export const VECTOR_PF = 14;
 export const VECTOR_MF = 16;
@@ -174,6 +176,10 @@ export class Context {
 
   get fsBase(): bigint {
     return this.u64[OFF_FS_BASE >> 3]!;
+  }
+
+  get gsBase(): bigint {
+    return this.u64[OFF_GS_BASE >> 3]!;
   }
 
   set fsBase(value: bigint) {

@@ -9,6 +9,7 @@
  *   E modrm.rm general register or memory · G modrm.reg general register · M memory only · R general register in rm
  *   V xmm in reg · W xmm or memory · U xmm in rm · P mmx in reg · Q mmx or memory · N mmx in rm
  *   I immediate · J branch displacement · O absolute address · Z register in the opcode · S segment register in reg
+ *   K control register in reg · D debug register in reg
  *   X memory at (segment:)rsi · Y memory at rdi · A rAX · C CL · B memory at rbx (xlat) · T ST(i) in rm · H ST(0) · 1 the constant 1
  *   types: b 1, w 2, d 4, q 8, x 16, t 10 bytes; v by the operand size (2, 4, 8); y 4 or 8 by REX.W; p 8, or 2 with 66h
  *   (stack); z like v as an immediate of at most 4 bytes, sign-extended; s the immediate's byte, sign-extended to v;
@@ -149,10 +150,12 @@ ff /6 push Ep
 0f40+cc cmovcc Gv,Ev
 0f80+cc jcc Jz
 0f90+cc setcc Eb
+0fa0 push_seg - wp
 0fa2 cpuid
 0fa3 bt Ev,Gv
 0fa4 shld Ev,Gv,Iu
 0fa5 shld Ev,Gv,Cb
+0fa8 push_seg - wp
 0fab bts Ev,Gv lock
 0fac shrd Ev,Gv,Iu
 0fad shrd Ev,Gv,Cb
@@ -233,16 +236,14 @@ ff /5 mem jmp_far Mt
 0f07 sysret
 0f08 invd
 0f09 wbinvd
-0f20 reg mov_cr Rq
-0f21 reg mov_dr Rq
-0f22 reg mov_cr Rq
-0f23 reg mov_dr Rq
+0f20 reg mov_cr Rq,Kq
+0f21 reg mov_dr Rq,Dq
+0f22 reg mov_cr Kq,Rq
+0f23 reg mov_dr Dq,Rq
 0f30 wrmsr
 0f32 rdmsr
 0f33 rdpmc
-0fa0 push_seg
 0fa1 pop_seg
-0fa8 push_seg
 0fa9 pop_seg
 `;
 

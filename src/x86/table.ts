@@ -149,7 +149,7 @@ export const CONDITION_FLAGS: readonly number[] = [OF, CF, ZF, CF | ZF, SF, PF, 
 ]);
 
 const QUALIFIERS = new Set(['np', '66', 'f3', 'f2', 'mem', 'reg']);
-const MODRM_OPERANDS = 'EGMRVWUPQNST';
+const MODRM_OPERANDS = 'EGMRVWUPQNSTKD';
 
 /** What stands before the last byte of an opcode, by bits 8 … of the form's. */
 export const MAPS = ['', '0f', '0f38', '0f3a'];

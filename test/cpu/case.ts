@@ -6,20 +6,34 @@
 export const CODE = 0x1000_0000;
 export const DATA = 0x2000_0000;
 export const DATA_SIZE = 8192;
-/** The last bytes of the data, so that an access can run over the end of the mapping. Compared afterwards. */
+export const PAGE = 4096;
+/** The last bytes of the data, so that an access can run over its end, EDGE. Compared afterwards. */
 export const WINDOW_SIZE = 1024;
 export const WINDOW = DATA + DATA_SIZE - WINDOW_SIZE;
+export const EDGE = DATA + DATA_SIZE;
+/** Of the page behind the data as many bytes are given and compared. */
+export const TAIL_SIZE = 256;
 export const CODE_SIZE = 256;
 export const GS_BASE = 0x1000;
+
+/** The page behind the data. */
+export const TAIL_ABSENT = 0;
+export const TAIL_READ_ONLY = 1;
+export const TAIL_WRITABLE = 2;
+export type Tail = typeof TAIL_ABSENT | typeof TAIL_READ_ONLY | typeof TAIL_WRITABLE;
 
 export interface CpuCase {
   readonly gpr: BigUint64Array;
   /** Arithmetic flags and DF. */
-  rflags: number;
+  readonly rflags: number;
   /** FXSAVE image (64-bit format). */
   readonly fx: Uint8Array;
   /** Ends in UD2. */
   readonly code: Uint8Array;
+  /** Where in the code page it stands; nothing is mapped behind that page. */
+  readonly place: number;
+  readonly tail: Tail;
+  /** WINDOW_SIZE bytes before EDGE and TAIL_SIZE behind it. */
   readonly window: Uint8Array;
   /** Code offsets of the instructions, and the flags that have no defined value before each: [offset, flags]. */
   readonly boundaries: readonly (readonly [number, number])[];
@@ -36,12 +50,31 @@ export interface CpuResult {
   /** #PF: error code and address. */
   readonly error: number;
   readonly address: bigint;
+  /** What Linux makes of it: number, si_code and si_addr. */
+  readonly signo: number;
+  readonly code: number;
+  readonly signalAddress: bigint;
   readonly fx: Uint8Array;
   readonly window: Uint8Array;
 }
 
-const INPUT_SIZE = 128 + 16 + 512 + CODE_SIZE + WINDOW_SIZE;
-const OUTPUT_SIZE = 128 + 48 + 512 + WINDOW_SIZE;
+const IN_FX = 144;
+const IN_CODE = IN_FX + 512;
+const IN_WINDOW = IN_CODE + CODE_SIZE;
+const INPUT_SIZE = IN_WINDOW + WINDOW_SIZE + TAIL_SIZE;
+
+/** Offsets in the record of a result. */
+export const OUT_RIP = 128;
+export const OUT_RFLAGS = 136;
+export const OUT_VECTOR = 144;
+export const OUT_ERROR = 152;
+export const OUT_ADDRESS = 160;
+export const OUT_SIGNO = 168;
+export const OUT_CODE = 172;
+export const OUT_SIGNAL_ADDRESS = 176;
+export const OUT_FX = 192;
+export const OUT_WINDOW = OUT_FX + 512;
+export const RESULT_SIZE = OUT_WINDOW + WINDOW_SIZE + TAIL_SIZE;
 
 export function encodeCases(cases: readonly CpuCase[]): Uint8Array {
   const bytes = new Uint8Array(cases.length * INPUT_SIZE);
@@ -49,43 +82,81 @@ export function encodeCases(cases: readonly CpuCase[]): Uint8Array {
   cases.forEach((c, i) => {
     const at = i * INPUT_SIZE;
     for (let r = 0; r < 16; r++) view.setBigUint64(at + r * 8, c.gpr[r]!, true);
-    view.setBigUint64(at + 128, BigInt(c.rflags), true);
-    view.setBigUint64(at + 136, BigInt(c.code.length), true);
-    bytes.set(c.fx, at + 144);
-    bytes.set(c.code, at + 656);
-    bytes.set(c.window, at + 656 + CODE_SIZE);
+    view.setUint32(at + 128, c.rflags, true);
+    view.setUint32(at + 132, c.place, true);
+    view.setUint32(at + 136, c.code.length, true);
+    view.setUint32(at + 140, c.tail, true);
+    bytes.set(c.fx, at + IN_FX);
+    bytes.set(c.code, at + IN_CODE);
+    bytes.set(c.window, at + IN_WINDOW);
   });
   return bytes;
 }
 
-export function decodeResults(bytes: Uint8Array): CpuResult[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const results: CpuResult[] = [];
-  for (let at = 0; at + OUTPUT_SIZE <= bytes.length; at += OUTPUT_SIZE) {
-    const gpr = new BigUint64Array(16);
-    for (let r = 0; r < 16; r++) gpr[r] = view.getBigUint64(at + r * 8, true);
-    results.push({
-      gpr,
-      rip: view.getBigUint64(at + 128, true),
-      rflags: view.getUint32(at + 136, true),
-      vector: view.getUint32(at + 144, true),
-      error: view.getUint32(at + 152, true),
-      address: view.getBigUint64(at + 160, true),
-      fx: bytes.slice(at + 176, at + 688),
-      window: bytes.slice(at + 688, at + 688 + WINDOW_SIZE),
-    });
+/** The results of a batch as they stand in its file. */
+export class Results {
+  readonly bytes: Buffer;
+  readonly words: Int32Array;
+  readonly #view: DataView;
+
+  /** Of `count` cases to be filled in, or what the harness wrote. */
+  constructor(of: number | Uint8Array) {
+    const bytes = new Uint8Array(typeof of === 'number' ? of * RESULT_SIZE : of.length);
+    if (typeof of !== 'number') bytes.set(of);
+    this.bytes = Buffer.from(bytes.buffer);
+    this.words = new Int32Array(bytes.buffer);
+    this.#view = new DataView(bytes.buffer);
   }
-  return results;
+
+  get count(): number {
+    return this.bytes.length / RESULT_SIZE;
+  }
+
+  get(i: number): CpuResult {
+    const view = this.#view;
+    const at = i * RESULT_SIZE;
+    return {
+      gpr: BigUint64Array.from({ length: 16 }, (_, r) => view.getBigUint64(at + r * 8, true)),
+      rip: view.getBigUint64(at + OUT_RIP, true),
+      rflags: view.getUint32(at + OUT_RFLAGS, true),
+      vector: view.getUint32(at + OUT_VECTOR, true),
+      error: view.getUint32(at + OUT_ERROR, true),
+      address: view.getBigUint64(at + OUT_ADDRESS, true),
+      signo: view.getUint32(at + OUT_SIGNO, true),
+      code: view.getInt32(at + OUT_CODE, true),
+      signalAddress: view.getBigUint64(at + OUT_SIGNAL_ADDRESS, true),
+      fx: new Uint8Array(this.bytes.buffer, at + OUT_FX, 512),
+      window: new Uint8Array(this.bytes.buffer, at + OUT_WINDOW, WINDOW_SIZE + TAIL_SIZE),
+    };
+  }
+
+  /** All but the memory and the FXSAVE image, of which the caller gets views to fill. */
+  set(i: number, result: Omit<CpuResult, 'fx' | 'window'>): void {
+    const view = this.#view;
+    const at = i * RESULT_SIZE;
+    for (let r = 0; r < 16; r++) view.setBigUint64(at + r * 8, result.gpr[r]!, true);
+    view.setBigUint64(at + OUT_RIP, result.rip, true);
+    view.setUint32(at + OUT_RFLAGS, result.rflags, true);
+    view.setUint32(at + OUT_VECTOR, result.vector, true);
+    view.setUint32(at + OUT_ERROR, result.error, true);
+    view.setBigUint64(at + OUT_ADDRESS, result.address, true);
+    view.setUint32(at + OUT_SIGNO, result.signo, true);
+    view.setInt32(at + OUT_CODE, result.code, true);
+    view.setBigUint64(at + OUT_SIGNAL_ADDRESS, result.signalAddress, true);
+  }
 }
 
 /** For reports and for running a case again. */
 export function caseToJson(c: CpuCase): string {
+  const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
   return JSON.stringify({
-    code: Buffer.from(c.code).toString('hex'),
+    code: hex(c.code),
+    place: c.place,
+    tail: c.tail,
     gpr: [...c.gpr].map((v) => v.toString(16)),
     rflags: c.rflags.toString(16),
-    fx: Buffer.from(c.fx).toString('hex'),
-    window: Buffer.from(c.window).toString('hex'),
+    fx: hex(c.fx),
+    window: hex(c.window),
     boundaries: c.boundaries,
     forms: c.forms,
   });
@@ -93,12 +164,15 @@ export function caseToJson(c: CpuCase): string {
 
 export function caseFromJson(text: string): CpuCase {
   const json = JSON.parse(text);
+  const bytes = (hex: string) => Uint8Array.from(Buffer.from(hex, 'hex'));
   return {
-    code: Uint8Array.from(Buffer.from(json.code, 'hex')),
+    code: bytes(json.code),
+    place: json.place,
+    tail: json.tail,
     gpr: BigUint64Array.from(json.gpr.map((v: string) => BigInt(`0x${v}`))),
     rflags: Number.parseInt(json.rflags, 16),
-    fx: Uint8Array.from(Buffer.from(json.fx, 'hex')),
-    window: Uint8Array.from(Buffer.from(json.window, 'hex')),
+    fx: bytes(json.fx),
+    window: bytes(json.window),
     boundaries: json.boundaries,
     forms: json.forms,
   };

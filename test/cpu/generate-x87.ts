@@ -74,17 +74,16 @@ export function extended(random: Random, view: DataView, at: number, special = f
   view.setUint16(at + 8, exponent | (random.oneIn(2) ? 0x8000 : 0), true);
 }
 
-/** Eighteen digits and a sign, wherever one begins to read. */
-export function decimals(random: Random, view: DataView): void {
-  for (let i = 0; i < view.byteLength; i++) view.setUint8(i, (random.below(10) << 4) | random.below(10));
+/** Sixteen bytes of decimal digits: eighteen and a sign wherever one begins to read. */
+export function decimals(random: Random, view: DataView, at: number): void {
+  for (let i = at; i < at + 16; i++) view.setUint8(i, (random.below(10) << 4) | random.below(10));
 }
 
-/** At every multiple of 16 an FXSAVE image, nearly always with an MXCSR that can be loaded. */
-export function images(random: Random, view: DataView): void {
-  for (let at = 8; at < view.byteLength; at += 16) {
-    const reserved = random.oneIn(64) ? 1 << random.pick([16, 18, 31]) : 0;
-    view.setUint32(at, (random.oneIn(2) ? 0x1f80 : random.below(65536)) | reserved, true);
-  }
+/** Sixteen bytes of an FXSAVE image, in which nearly always an MXCSR that can be loaded stands wherever the image begins. */
+export function images(random: Random, view: DataView, at: number): void {
+  extended(random, view, at);
+  const reserved = random.oneIn(64) ? 1 << random.pick([16, 18, 31]) : 0;
+  view.setUint32(at + 8, (random.oneIn(2) ? 0x1f80 : random.below(65536)) | reserved, true);
 }
 
 /** Control word, status word, tags and registers of an FXSAVE image; ES and B as the words say. */

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -23,23 +24,30 @@
 #define STATE 0x6a5b0000ul
 #define DATA_SIZE 8192
 #define WINDOW 1024
+#define TAIL (DATA + DATA_SIZE)
+#define TAIL_SIZE 256
 #define CODE_SIZE 256
 #define GS_BASE 0x1000ul
 
 struct input {
   uint64_t gpr[16];
-  uint64_t rflags;
-  uint64_t code_length;
+  uint32_t rflags;
+  uint32_t place; /* offset of the code in its page */
+  uint32_t code_length;
+  uint32_t tail; /* the page behind the data: 0 absent, 1 read-only, 2 writable */
   uint8_t fx[512];
   uint8_t code[CODE_SIZE];
-  uint8_t window[WINDOW];
+  uint8_t window[WINDOW + TAIL_SIZE];
 };
 
 struct output {
   uint64_t gpr[16];
-  uint64_t rip, rflags, vector, error, address, signo;
+  uint64_t rip, rflags, vector, error, address;
+  uint32_t signo;
+  int32_t code;
+  uint64_t signal_address, pad;
   uint8_t fx[512];
-  uint8_t window[WINDOW];
+  uint8_t window[WINDOW + TAIL_SIZE];
 };
 
 /* At STATE, reached by absolute addresses from the assembly below. */
@@ -81,7 +89,8 @@ static const int greg_order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, 
 static void on_signal(int signo, siginfo_t *info, void *context) {
   ucontext_t *uc = context;
   greg_t *g = uc->uc_mcontext.gregs;
-  (void)info;
+  current->code = info->si_code;
+  current->signal_address = (uint64_t)info->si_addr;
   for (int i = 0; i < 16; i++) current->gpr[i] = g[greg_order[i]];
   current->rip = g[REG_RIP];
   current->rflags = g[REG_EFL];
@@ -105,6 +114,17 @@ static void *fixed(unsigned long address, size_t size, int prot) {
   return p;
 }
 
+/* Makes the page behind the data what the case wants; what is in it is written through another mapping. */
+static void set_tail(int memory, uint32_t tail) {
+  static uint32_t now;
+  if (tail == now) return;
+  now = tail;
+  int prot = PROT_READ | (tail == 2 ? PROT_WRITE : 0);
+  void *p = tail == 0 ? munmap((void *)TAIL, 4096), (void *)TAIL
+                      : mmap((void *)TAIL, 4096, prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE, memory, 0);
+  if (p == MAP_FAILED) { perror("mmap"); exit(1); }
+}
+
 int main(int argc, char **argv) {
   if (argc != 3) return 2;
   int in = open(argv[1], O_RDONLY);
@@ -117,31 +137,46 @@ int main(int argc, char **argv) {
   if (out < 0 || ftruncate(out, size) != 0) { perror(argv[2]); return 1; }
   struct output *results = mmap(0, size + 1, PROT_READ | PROT_WRITE, MAP_SHARED, out, 0);
 
-  fixed(CODE, 4096, PROT_READ | PROT_WRITE | PROT_EXEC);
+  /* The cases do not write to the code; we do, elsewhere. */
+  int code = memfd_create("code", 0);
+  if (code < 0 || ftruncate(code, 4096) != 0) { perror("memfd"); return 1; }
+  uint8_t *code_bytes = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, code, 0);
+  int flags = MAP_SHARED | MAP_FIXED_NOREPLACE;
+  if (mmap((void *)CODE, 4096, PROT_READ | PROT_EXEC, flags, code, 0) == MAP_FAILED) { perror("mmap"); return 1; }
   fixed(DATA, DATA_SIZE, PROT_READ | PROT_WRITE);
   fixed(STATE, 16384, PROT_READ | PROT_WRITE);
+  int tail = memfd_create("tail", 0);
+  if (tail < 0 || ftruncate(tail, 4096) != 0) { perror("memfd"); return 1; }
+  uint8_t *tail_bytes = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, tail, 0);
   stack_t ss = {.ss_sp = malloc(65536), .ss_size = 65536};
   sigaltstack(&ss, 0);
   struct sigaction sa = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
-  int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGALRM};
+  int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGVTALRM};
   for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &sa, 0);
   syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE);
 
   for (size_t i = 0; i < count; i++) {
     const struct input *c = &cases[i];
-    if (i % 64 == 0) alarm(10);
     memset((void *)DATA, 0, DATA_SIZE - WINDOW);
     memcpy((void *)(DATA + DATA_SIZE - WINDOW), c->window, WINDOW);
-    memset((void *)CODE, 0xcc, 4096);
-    memcpy((void *)CODE, c->code, c->code_length);
+    set_tail(tail, c->tail);
+    memset(tail_bytes, 0, 4096);
+    memcpy(tail_bytes, c->window + WINDOW, TAIL_SIZE);
+    memset(code_bytes, 0xcc, 4096);
+    size_t room = 4096 - c->place;
+    memcpy(code_bytes + c->place, c->code, c->code_length < room ? c->code_length : room);
     memcpy(state->gpr, c->gpr, sizeof c->gpr);
     memcpy(state->fx, c->fx, 512);
     state->rflags = (c->rflags & 0xcd5) | 0x202;
-    state->entry = CODE;
+    state->entry = CODE + c->place;
     current = &results[i];
     __asm__ volatile("fxrstor64 %0" ::"m"(state->fx));
+    /* For the few that jump in a circle. */
+    setitimer(ITIMER_VIRTUAL, &(struct itimerval){.it_value = {.tv_usec = 20000}}, 0);
     run_case();
+    __asm__ volatile("mov %0, %%ds; mov %0, %%es" ::"r"(0));
     memcpy(current->window, (void *)(DATA + DATA_SIZE - WINDOW), WINDOW);
+    if (c->tail != 0) memcpy(current->window + WINDOW, tail_bytes, TAIL_SIZE);
   }
   return 0;
 }

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type CpuCase, type CpuResult, decodeResults, encodeCases } from './case.ts';
+import { type CpuCase, encodeCases, Results } from './case.ts';
 
 export class NativeCpu {
   readonly #folder = mkdtempSync(join(tmpdir(), 'tardigrade-cpu-'));
@@ -19,12 +19,12 @@ export class NativeCpu {
     return process.arch === 'x64' && process.platform === 'linux' && existsSync('/usr/bin/gcc');
   }
 
-  run(cases: readonly CpuCase[]): CpuResult[] {
+  run(cases: readonly CpuCase[]): Results {
     const input = join(this.#folder, 'cases');
     const output = join(this.#folder, 'results');
     writeFileSync(input, encodeCases(cases));
     execFileSync(this.#binary, [input, output]);
-    return decodeResults(readFileSync(output));
+    return new Results(readFileSync(output));
   }
 
   close(): void {

@@ -9,9 +9,8 @@ import { AddressSpace } from '../../src/lvm/address-space.ts';
 import { PAGE_SIZE } from '../../src/lvm/layout.ts';
 import { TranslatingCpu } from '../../src/x86/cpu.ts';
 import { Context, RSP } from '../../src/x86/state.ts';
-import { FORMS } from '../../src/x86/table.ts';
-import { isImplemented, newGuestCpu } from '../cpu/engine.ts';
-import { Generator, isComparable } from '../cpu/generate.ts';
+import { COMPARED, newGuestCpu } from '../cpu/engine.ts';
+import { Generator } from '../cpu/generate.ts';
 import { Random } from '../cpu/random.ts';
 
 const [what, ...rest] = process.argv.slice(2);
@@ -21,8 +20,7 @@ else throw new Error('usage: hash.ts cases SEED COUNT | program ELF STEP COUNT')
 
 /** One line a hundred cases, so that a difference can be found. */
 function hashCases(seed: number, count: number): void {
-  const forms = FORMS.filter((form) => isComparable(form) && isImplemented(form));
-  const generator = new Generator(new Random(seed), { forms, maxLength: 8, mxcsr: true });
+  const generator = new Generator(new Random(seed), { forms: COMPARED, maxLength: 8 });
   const guest = newGuestCpu();
   let hash = createHash('sha256');
   for (let i = 1; i <= count; i++) {

@@ -1,0 +1,112 @@
+/** Exceptions, and what they leave, that the fuzzer found to be other than the host's (test/cpu/). */
+
+import { expect, test } from 'vitest';
+import {
+  CODE,
+  type CpuCase,
+  type CpuResult,
+  TAIL_ABSENT,
+  TAIL_SIZE,
+  WINDOW,
+  WINDOW_SIZE,
+} from '../../test/cpu/case.ts';
+import { newGuestCpu } from '../../test/cpu/engine.ts';
+import { RAX, RBP, RBX, RSP, VECTOR_BP, VECTOR_GP, VECTOR_OF, VECTOR_PF, VECTOR_SS, VECTOR_UD } from './state.ts';
+
+const NOT_CANONICAL = 0x8000_0000_0000_0000n;
+const STACK = BigInt(WINDOW + 512);
+const SIGBUS = 7;
+const SIGSEGV = 11;
+const SI_KERNEL = 0x80;
+
+/** Runs the bytes with UD2 behind them; `words` from WINDOW. */
+function run(code: string, registers: Record<number, bigint> = {}, words: readonly bigint[] = []): CpuResult {
+  const gpr = new BigUint64Array(16);
+  gpr[RSP] = STACK;
+  for (const [register, value] of Object.entries(registers)) gpr[Number(register)] = value;
+  const window = new Uint8Array(WINDOW_SIZE + TAIL_SIZE);
+  words.forEach((word, i) => {
+    new DataView(window.buffer).setBigUint64(i * 8, word, true);
+  });
+  const fx = new Uint8Array(512);
+  new DataView(fx.buffer).setUint32(24, 0x1f80, true);
+  const c: CpuCase = {
+    gpr,
+    rflags: 0,
+    fx,
+    code: Uint8Array.from(Buffer.from(`${code}0f0b`, 'hex')),
+    place: 0,
+    tail: TAIL_ABSENT,
+    window,
+    boundaries: [],
+    forms: [],
+  };
+  const guest = newGuestCpu();
+  const result = guest.run(c);
+  guest.close();
+  return result;
+}
+
+test.each([
+  ['mov rax, [rbp]', '488b4500', { [RBP]: NOT_CANONICAL }, VECTOR_SS, SIGBUS],
+  ['mov rax, [rsp]', '488b0424', { [RSP]: NOT_CANONICAL }, VECTOR_SS, SIGBUS],
+  ['push rax', '50', { [RSP]: NOT_CANONICAL }, VECTOR_SS, SIGBUS],
+  ['push [rbx]', 'ff33', { [RBX]: NOT_CANONICAL }, VECTOR_GP, SIGSEGV],
+  ['mov rax, gs:[rbp]', '65488b4500', { [RBP]: NOT_CANONICAL }, VECTOR_GP, SIGSEGV],
+  ['mov rax, [rbx]', '488b03', { [RBX]: NOT_CANONICAL }, VECTOR_GP, SIGSEGV],
+  ['mov rax, [rbx] over the border', '488b03', { [RBX]: 0x7fff_ffff_fffcn }, VECTOR_GP, SIGSEGV],
+  ['ret', 'c3', { [RSP]: 0x7fff_ffff_ffffn }, VECTOR_SS, SIGBUS],
+] as const)('an address that is not canonical: %s', (_, code, registers, vector, signo) => {
+  const result = run(code, registers);
+  expect(result).toMatchObject({ vector, signo, code: SI_KERNEL, rip: BigInt(CODE) });
+});
+
+test('a branch to an address that is not canonical faults before it changes anything', () => {
+  for (const [code, words] of [
+    ['c3', [NOT_CANONICAL]],
+    ['c20800', [NOT_CANONICAL]],
+    ['ffe0', []],
+    ['ffd0', []],
+  ] as const) {
+    const result = run(code, { [RAX]: NOT_CANONICAL, [RSP]: BigInt(WINDOW) + 8n }, [0n, ...words]);
+    expect(result).toMatchObject({ vector: VECTOR_GP, rip: BigInt(CODE), signo: SIGSEGV });
+    expect(result.gpr[RSP]).toBe(BigInt(WINDOW) + 8n);
+    expect(result.window.subarray(0, 8)).toEqual(new Uint8Array(8));
+  }
+  // Canonical, but nothing is there: the branch is done.
+  expect(run('ffe0', { [RAX]: 0x1_0000_0000n })).toMatchObject({ vector: VECTOR_PF, rip: 0x1_0000_0000n });
+});
+
+test('ENTER with nested frames copies the enclosing frame pointers', () => {
+  const frame = BigInt(WINDOW + 64);
+  const words = [0n, 0n, 0n, 0n, 0n, 0n, 0x222n, 0x111n];
+  const result = run('c8100003', { [RBP]: frame }, words);
+  const at = (address: bigint) => new DataView(result.window.buffer).getBigUint64(Number(address) - WINDOW, true);
+  expect([8n, 16n, 24n, 32n].map((below) => at(STACK - below))).toEqual([frame, 0x111n, 0x222n, STACK - 8n]);
+  expect(result.gpr[RBP]).toBe(STACK - 8n);
+  expect(result.gpr[RSP]).toBe(STACK - 32n - 16n);
+});
+
+test('INT 3 and INT 4 are for user mode, other vectors are not', () => {
+  expect(run('cd03')).toMatchObject({ vector: VECTOR_BP, rip: BigInt(CODE + 2) });
+  expect(run('cd04')).toMatchObject({ vector: VECTOR_OF, rip: BigInt(CODE + 2), signo: SIGSEGV, code: SI_KERNEL });
+  expect(run('cd20')).toMatchObject({ vector: VECTOR_GP, rip: BigInt(CODE) });
+});
+
+test('selectors: those of the descriptor table, no others', () => {
+  for (const selector of [0n, 3n, 0x2bn, 0x33n]) expect(run('8ed8', { [RAX]: selector }).vector).toBe(VECTOR_UD);
+  for (const selector of [0x10n, 0x1234n, 0x2fn]) {
+    expect(run('8ed8', { [RAX]: selector })).toMatchObject({ vector: VECTOR_GP, rip: BigInt(CODE) });
+  }
+  // mov ss, eax
+  expect(run('8ed0', { [RAX]: 0x2bn }).rip).toBe(BigInt(CODE + 2));
+  expect(run('8ed0', { [RAX]: 0n }).rip).toBe(BigInt(CODE));
+  const pushed = run('0fa0');
+  expect(pushed).toMatchObject({ vector: VECTOR_UD, rip: BigInt(CODE + 2) });
+  expect(pushed.gpr[RSP]).toBe(STACK - 8n);
+});
+
+test('a control register that there is not', () => {
+  expect(run('0f20c0').vector).toBe(VECTOR_GP);
+  expect(run('0f20c8')).toMatchObject({ vector: VECTOR_UD, rip: BigInt(CODE) });
+});
