@@ -76,6 +76,7 @@ const within = new Uint32Array(FORMS.length);
 /** Cases by how they ended on the host. */
 const endings = new Map<string, number>();
 const differing = new Map<string, number>();
+const notComparable = new Map<string, number>();
 let compared = 0;
 let endless = 0;
 let differences = 0;
@@ -130,6 +131,7 @@ function run(cases: readonly CpuCase[]): void {
   compared += batch.compared;
   endless += batch.endless;
   differences += batch.differences.length;
+  for (const why of batch.notComparable) notComparable.set(why, (notComparable.get(why) ?? 0) + 1);
   cases.forEach((c, i) => {
     if (c.forms.length === 1) alone[c.forms[0]!]!++;
     for (const id of new Set(c.forms)) within[id]!++;
@@ -165,6 +167,7 @@ function print(): void {
     const why = whyNotCompared(form);
     if (why !== null) console.log(`\t${form.text}: ${why}`);
   }
+  for (const [why, count] of notComparable) console.log(`\t${count} cases: ${why}`);
   for (const [op, count] of [...differing].sort((a, b) => b[1] - a[1])) console.log(`${count} differences\t${op}`);
   const rate = Math.round((compared + endless) / seconds);
   const summary = `${compared} cases, ${endless} endless, ${differences} differences, ${rate} cases/s`;
@@ -181,6 +184,7 @@ function print(): void {
     fewestAlone: Math.min(...byForm.map((f) => f.alone)),
     compared,
     endless,
+    notComparable: Object.fromEntries(notComparable),
     differences,
     seconds: Math.round(seconds),
     endings: Object.fromEntries(endings),

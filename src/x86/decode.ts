@@ -181,7 +181,7 @@ class Decoder {
     if (form === null) return this.#error('unknown');
     if (form.hasModrm) {
       this.#modrm = this.#byte();
-      if (this.#modrm < 0xc0) this.#memoryAddress();
+      if (this.#modrm < 0xc0 && form.mod !== 'ignored') this.#memoryAddress();
     }
     const operands: Operand[] = [];
     for (const spec of form.operands) {

@@ -471,7 +471,8 @@ integerLowerings.set('push_seg', (ctx, insn) => {
   moveStack(ctx, -insn.size);
 });
 
-for (const op of ['nop', 'pause', 'endbr64', 'prefetch']) integerLowerings.set(op, () => undefined);
+for (const op of ['nop', 'pause', 'endbr64', 'prefetch', 'fneni', 'fndisi', 'fnsetpm'])
+  integerLowerings.set(op, () => undefined);
 
 integerLowerings.set('cpuid', (ctx) => touchAndCall(ctx, 'cpuid'));
 integerLowerings.set('rdtsc', (ctx) => touchAndCall(ctx, 'rdtsc'));

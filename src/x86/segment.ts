@@ -18,7 +18,8 @@ export function isStackAccess(insn: Instruction, context: Context, address: bigi
   return implicit;
 }
 
-function effectiveAddress(mem: MemoryOperand, context: Context): bigint {
+/** The linear address of a memory operand. */
+export function effectiveAddress(mem: MemoryOperand, context: Pick<Context, 'get' | 'fsBase' | 'gsBase'>): bigint {
   let address = BigInt(mem.disp);
   if (mem.base >= 0) address += context.get(mem.base);
   if (mem.index >= 0) address += context.get(mem.index) * BigInt(mem.scale);

@@ -6,7 +6,8 @@
  * opcode: hexadecimal, with 0f, 0f38 or 0f3a for the other maps; `+r` when its low three bits name a register, `+cc` a condition.
  * np, 66, f3, f2: the mandatory prefix; without one of these the row takes any.
  * Operands: an addressing letter and a type.
- *   E modrm.rm general register or memory · G modrm.reg general register · M memory only · R general register in rm
+ *   E modrm.rm general register or memory · G modrm.reg general register · M memory only
+ *   R general register in rm, whatever mod is
  *   V xmm in reg · W xmm or memory · U xmm in rm · P mmx in reg · Q mmx or memory · N mmx in rm
  *   I immediate · J branch displacement · O absolute address · Z register in the opcode · S segment register in reg
  *   K control register in reg · D debug register in reg
@@ -236,10 +237,10 @@ ff /5 mem jmp_far Mt
 0f07 sysret
 0f08 invd
 0f09 wbinvd
-0f20 reg mov_cr Rq,Kq
-0f21 reg mov_dr Rq,Dq
-0f22 reg mov_cr Kq,Rq
-0f23 reg mov_dr Dq,Rq
+0f20 mov_cr Rq,Kq
+0f21 mov_dr Rq,Dq
+0f22 mov_cr Kq,Rq
+0f23 mov_dr Dq,Rq
 0f30 wrmsr
 0f32 rdmsr
 0f33 rdpmc
@@ -616,13 +617,18 @@ db /0 reg fcmovnb H,T
 db /1 reg fcmovne H,T
 db /2 reg fcmovnbe H,T
 db /3 reg fcmovnu H,T
+db =e0 fneni
+db =e1 fndisi
 db =e2 fnclex
 db =e3 fninit
+db =e4 fnsetpm
 db /5 reg fucomi H,T
 db /6 reg fcomi H,T
 ${ARITH87.map((op, i) => `dc /${i} mem f${op} Mq`).join('\n')}
 dc /0 reg fadd T,H
 dc /1 reg fmul T,H
+dc /2 reg fcom H,T
+dc /3 reg fcomp H,T
 dc /4 reg fsubr T,H
 dc /5 reg fsub T,H
 dc /6 reg fdivr T,H
@@ -635,6 +641,7 @@ dd /4 mem frstor Ma
 dd /6 mem fnsave Ma
 dd /7 mem fnstsw Mw
 dd /0 reg ffree T
+dd /1 reg fxch H,T
 dd /2 reg fst T
 dd /3 reg fstp T
 dd /4 reg fucom H,T
@@ -642,6 +649,7 @@ dd /5 reg fucomp H,T
 ${ARITH87.map((op, i) => `de /${i} mem fi${op} Mw`).join('\n')}
 de /0 reg faddp T,H
 de /1 reg fmulp T,H
+de /2 reg fcomp H,T
 de =d9 fcompp
 de /4 reg fsubrp T,H
 de /5 reg fsubp T,H
@@ -649,6 +657,9 @@ de /6 reg fdivrp T,H
 de /7 reg fdivp T,H
 df /0 mem fild Mw
 df /0 reg ffreep T
+df /1 reg fxch H,T
+df /2 reg fstp T
+df /3 reg fstp T
 df /1 mem fisttp Mw
 df /2 mem fist Mw
 df /3 mem fistp Mw

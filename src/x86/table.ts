@@ -28,7 +28,8 @@ export interface Form {
   readonly digit: number;
   /** The whole modrm byte, or -1. */
   readonly modrm: number;
-  readonly mod: 'any' | 'mem' | 'reg';
+  /** `ignored`: modrm.rm is a register whatever it says. */
+  readonly mod: 'any' | 'mem' | 'reg' | 'ignored';
   readonly hasModrm: boolean;
   readonly op: string;
   /** The mnemonic with REX.W, or null where it is the same. */
@@ -184,6 +185,7 @@ function parse(area: Area, text: string, id: number): Form {
   const attributes = new Set(tokens);
   if (operandText === 'lock' || operandText === 'wp') throw new Error(`table row without operands: ${text}`);
   const operands = operandText === '-' ? [] : operandText.split(',').map((o) => ({ at: o[0]!, type: o.slice(1) }));
+  if (operands.some((o) => o.at === 'R')) mod = 'ignored';
   const indirect = (op === 'jmp' || op === 'call') && operands[0]!.at === 'E';
   const flags = FLAGS[op] ?? {};
   let flow: Flow = FLOW[op] ?? 'next';

@@ -52,7 +52,8 @@ export class Encoder {
       if (!useMemory) {
         const rm = random.below(16);
         if (rm & 8) rex |= 0x41;
-        tail.push(0xc0 | ((reg & 7) << 3) | (rm & 7));
+        const mod = form.mod === 'ignored' ? random.below(4) << 6 : 0xc0;
+        tail.push(mod | ((reg & 7) << 3) | (rm & 7));
       } else {
         const made = this.#address((reg & 7) << 3, pointers, place, aligned);
         tail = made.bytes;

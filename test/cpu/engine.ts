@@ -4,7 +4,7 @@ import { TranslatingCpu } from '../../src/x86/cpu.ts';
 import { arithmeticFlags } from '../../src/x86/flags.ts';
 import { FORMS, type Form } from '../../src/x86/table.ts';
 import { type CpuCase, type CpuResult, Results } from './case.ts';
-import { areEqual, compareResults } from './compare.ts';
+import { areEqual, compareResults, whyNotComparable } from './compare.ts';
 import { whyNotCompared } from './generate.ts';
 import { GuestCpu, VECTOR_ENDLESS } from './guest.ts';
 import type { NativeCpu } from './native.ts';
@@ -27,6 +27,8 @@ export interface BatchResult {
   /** They run out of their budget: jumps into themselves and the like. */
   readonly endless: number;
   readonly differences: readonly Difference[];
+  /** Why some were not compared. */
+  readonly notComparable: readonly string[];
   /** The host's. */
   readonly results: Results;
 }
@@ -37,6 +39,7 @@ export function compareBatch(native: NativeCpu, cases: readonly CpuCase[], step 
   const actual = new Results(cases.length);
   const guest = newGuestCpu(often);
   const differences: Difference[] = [];
+  const notComparable: string[] = [];
   let endless = 0;
   for (const [i, c] of cases.entries()) {
     try {
@@ -51,9 +54,15 @@ export function compareBatch(native: NativeCpu, cases: readonly CpuCase[], step 
       endless++;
       continue;
     }
+    const why = whyNotComparable(c, expected.get(i), result);
+    if (why !== null) {
+      notComparable.push(why);
+      continue;
+    }
     const texts = compareResults(c, expected.get(i), result);
     if (texts.length > 0) differences.push({ case: c, texts });
   }
   guest.close();
-  return { compared: cases.length - endless, endless, differences, results: expected };
+  const compared = cases.length - endless - notComparable.length;
+  return { compared, endless, differences, notComparable, results: expected };
 }
