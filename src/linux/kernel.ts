@@ -181,7 +181,7 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
         break;
       default:
     }
-    this.scheduler.ran(thread, retired);
+    if (slice < Number.POSITIVE_INFINITY) this.scheduler.ran(thread, retired);
   }
 
   /** Executes the call that the thread is in, for the first time or again. */

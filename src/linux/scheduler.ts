@@ -55,12 +55,15 @@ export class Scheduler {
     return this.#queue[0]!;
   }
 
-  /** Instructions that the thread given by `next` may run before another's turn; Infinity when nobody else waits. */
+  /**
+   * Instructions that the thread given by `next` may run before another's turn; Infinity when nobody else waits. What it
+   * runs then does not count: else where a slice ends would depend on where runs end.
+   */
   get slice(): number {
     return this.#queue.length > 1 ? this.#sliceLeft : Number.POSITIVE_INFINITY;
   }
 
-  /** The thread has run so many instructions. */
+  /** The thread has run so many instructions of its slice. */
   ran(thread: Thread, instructions: number): void {
     if (this.#queue[0] !== thread) return;
     this.#sliceLeft -= instructions;

@@ -30,6 +30,8 @@ export interface MachineOptions extends Partial<BootOptions> {
   readonly files?: readonly string[];
   readonly rootfs?: string;
   readonly seed?: number;
+  /** Time goes on only where nothing can run: else what the guest sees of it depends on when a run ends. */
+  readonly still?: boolean;
   /** Default: its own. */
   readonly translations?: Translations;
   /** How many times code is interpreted before it is translated. */
@@ -42,6 +44,7 @@ export class Machine implements Lvm {
   kernel: Kernel;
   readonly #image;
   readonly #random: Random;
+  readonly #still: boolean;
   #jumpedUs = 1_000_000;
   readonly inputs: Input[] = [];
   readonly packets: Uint8Array[] = [];
@@ -56,6 +59,7 @@ export class Machine implements Lvm {
     files = [],
     rootfs = '/',
     seed = 1,
+    still = false,
     translations,
     often,
     cpu,
@@ -63,6 +67,7 @@ export class Machine implements Lvm {
   }: MachineOptions) {
     this.#image = openImage(rootfs, files);
     this.#random = new Random(seed);
+    this.#still = still;
     // One CPU for all kernels of a machine that is moved: its translations stay.
     const readTsc = () => BigInt(this.clock().monotonicUs) * 1000n;
     this.cpu = cpu ?? new TranslatingCpu({ readTsc }, translations, often);
@@ -94,7 +99,8 @@ export class Machine implements Lvm {
   // --- Lvm ---
 
   clock() {
-    const monotonicUs = this.#jumpedUs + Math.floor((this.kernel?.instructions ?? 0) / MIPS);
+    const instructions = this.#still ? 0 : (this.kernel?.instructions ?? 0);
+    const monotonicUs = this.#jumpedUs + Math.floor(instructions / MIPS);
     return { monotonicUs, realtimeUs: EPOCH_US + monotonicUs };
   }
 
