@@ -2,7 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { LIMITS, withSyscalls } from '../bench/docs-syscalls.ts';
+import { LIMITS } from '../bench/docs-section.ts';
+import { withSyscalls } from '../bench/docs-syscalls.ts';
 import { SYSCALLS } from '../src/linux/syscalls/table.ts';
 
 test('the list of system calls is current (else: npm run docs:syscalls)', () => {

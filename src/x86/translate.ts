@@ -47,6 +47,9 @@ export const lowerings: ReadonlyMap<string, Lowering> = new Map([
 ]);
 const isVector = (op: string): boolean => sseLowerings.has(op);
 
+/** The mnemonics that have a lowering; those that end a region are translated here. */
+export const LOWERED: ReadonlySet<string> = new Set(lowerings.keys());
+
 /** True for a mnemonic that can be translated; others raise #UD. */
 export function isImplemented(insn: Instruction): boolean {
   return insn.flow !== 'next' || lowerings.has(insn.op);

@@ -96,9 +96,9 @@ export class Generator {
     this.#encoder = new Encoder(random);
     this.#states = new InitialStates(random);
     this.#plain = options.forms.filter(({ op }) => !ALONE.has(op) && !IMAGE.test(op));
-    this.#images = options.forms.filter(
-      ({ op, area }) => (['x87', 'mmx'].includes(area) && !ALONE.has(op)) || op === 'fxrstor' || op === 'fxrstor64',
-    );
+    // Conversions between MMX and XMM registers set sticky flags.
+    const isX87 = ({ op, area }: Form): boolean => area === 'x87' || (area === 'mmx' && !op.startsWith('cvt'));
+    this.#images = options.forms.filter((form) => (isX87(form) && !ALONE.has(form.op)) || /^fxrstor/.test(form.op));
   }
 
   /** A case of any form. */
