@@ -32,6 +32,8 @@ import { Random } from '../test/cpu/random.ts';
 
 /** Pieces of code that one instance of the CPU runs: it keeps a module of each, and V8 has room for some 30,000. */
 const DRAFTS = 400;
+/** How often it is said on stderr how far it is. */
+const PROGRESS_MS = 60_000;
 /** Differences written to the report for each form. */
 const REPORTED_MAX = 50;
 
@@ -80,6 +82,7 @@ const notComparable = new Map<string, number>();
 let compared = 0;
 let endless = 0;
 let differences = 0;
+let told = started;
 
 writeFileSync(values.report, '');
 console.log(`seed ${seed}, ${forms.length} of ${FORMS.length} forms, tier ${values.tier}, host ${host}`);
@@ -114,6 +117,9 @@ function fuzz(): void {
       count += states;
     }
     run(cases);
+    if (Date.now() - told < PROGRESS_MS) continue;
+    told = Date.now();
+    console.error(`${count} cases, ${differences} differences, ${Math.round((told - started) / 1000)} s`);
   }
 }
 
