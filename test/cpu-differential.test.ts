@@ -1,5 +1,11 @@
 /** The virtual CPU against the host's CPU on random instructions. `npm run fuzz:cpu` runs more. */
 
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { FORMS, type Form } from '../src/x86/table.ts';
 import type { CpuCase } from './cpu/case.ts';
@@ -9,6 +15,10 @@ import { Generator } from './cpu/generate.ts';
 import { VECTOR_ENDLESS } from './cpu/guest.ts';
 import { NativeCpu } from './cpu/native.ts';
 import { Random } from './cpu/random.ts';
+import { full } from './support/product.ts';
+
+const execute = promisify(execFile);
+const FUZZER = fileURLToPath(new URL('../bench/fuzz-cpu.ts', import.meta.url));
 
 const SEED = Number(process.env.SEED ?? 1);
 /** Cases made of each piece of code. */
@@ -61,6 +71,28 @@ test.skipIf(!NativeCpu.available)(
     expect(differencesOf(casesOf(COMPARED, SEED + 1, 1000, 2), 1)).toEqual([]);
   },
   60_000,
+);
+
+test.runIf(NativeCpu.available && (full || process.env.CI !== undefined))(
+  '200,000 cases, to each form its share',
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tardigrade-fuzz-'));
+    const summary = join(folder, 'summary');
+    const report = join(folder, 'report');
+    const options = ['--per-form', '250', '--cases', '200000', '--seed', `${SEED}`];
+    try {
+      await execute(process.execPath, [FUZZER, ...options, '--report', report, '--summary', summary]).catch(() => {});
+      const { compared, fewestAForm, seed, host } = JSON.parse(readFileSync(summary, 'utf8'));
+      console.log(`seed ${seed}: ${compared} cases, ${fewestAForm} a form at least, beside ${host}`);
+      const differences = readFileSync(report, 'utf8').split('\n').filter(Boolean);
+      expect(differences.slice(0, 5)).toEqual([]);
+      expect(compared).toBeGreaterThan(199_000);
+      expect(fewestAForm).toBeGreaterThanOrEqual(240);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  },
+  600_000,
 );
 
 test('instruction counts do not depend on how a run is sliced', () => {
