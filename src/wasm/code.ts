@@ -74,6 +74,21 @@ export class Code extends ByteWriter {
     return this.params + this.#locals.length - 1;
   }
 
+  /** Opens blocks at an earlier place, around all that has been written since; labels to blocks inside stay right. */
+  openBlocks(at: number, count: number): void {
+    const opened = new Uint8Array(2 * count);
+    for (let i = 0; i < opened.length; i += 2) {
+      opened[i] = 0x02;
+      opened[i + 1] = BLOCK_VOID;
+    }
+    const inside = this.bytes.slice(at, this.length);
+    this.length = at;
+    this.append(opened);
+    this.append(inside);
+    for (const call of this.#calls) if (call[0] >= at) call[0] += opened.length;
+    this.depth += count;
+  }
+
   /** Forgets all instructions and locals. */
   reset(): void {
     this.length = 0;

@@ -21,7 +21,7 @@ const SIMPLE = new Set(
 const READS_FIRST = new Set(['cmp', 'test', 'imul']);
 
 /** Accesses [low, high) relative to the registers; `write`: for writing, which includes reading. */
-interface Checked {
+export interface Checked {
   readonly mem: MemoryOperand;
   readonly baseVersion: number;
   readonly indexVersion: number;
@@ -42,10 +42,19 @@ export class BlockAccesses {
     this.#isVector = isVector;
   }
 
-  /** A new block. */
+  /** A new block; what is known holds on if only one path leads to it. */
   begin(insns: readonly Instruction[]): void {
     this.#insns = insns;
-    this.clear();
+  }
+
+  /** What is known here, and back to it: registers written meanwhile are forgotten on the way. */
+  get known(): readonly Checked[] {
+    return [...this.#checked];
+  }
+
+  set known(list: readonly Checked[]) {
+    this.#checked.length = 0;
+    this.#checked.push(...list);
   }
 
   /** Instruction `i` is lowered next. */

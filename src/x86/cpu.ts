@@ -113,7 +113,11 @@ export class TranslatingCpu implements VirtualCpu {
       } else {
         do {
           const found = code.resolve(rip);
-          if (found === 0) return this.#fetchFault(guest);
+          if (found === 0) {
+            u32[OFF_RIP >> 2] = rip;
+            u32[(OFF_RIP >> 2) + 1] = 0;
+            return this.#fetchFault(guest);
+          }
           rip = code.call(found, rip);
         } while (rip !== 0);
       }

@@ -14,7 +14,6 @@ import {
   EXIT_KIND_CHAIN,
   EXIT_KIND_RETURN,
   EXIT_KIND_SLOW,
-  FUNC_LOOKUP,
   type LoweringContext,
   REGION_TYPE,
 } from './lowering.ts';
@@ -81,7 +80,10 @@ export function lowerCall(ctx: LoweringContext, insn: Instruction, direct: Reado
   code.localGet(ctx.depthParam).i32Const(1).i32Add();
   code.localGet(to).i32WrapI64().localTee(rip);
   if (target.kind === 'target' && direct.has(target.address)) code.callLater(target.address);
-  else code.localGet(rip).call(FUNC_LOOKUP).callIndirect(REGION_TYPE);
+  else {
+    ctx.pushSlot(rip);
+    code.callIndirect(REGION_TYPE);
+  }
   code
     .localTee(rip)
     .i32Const(insn.rip + insn.length)

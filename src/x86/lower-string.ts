@@ -138,6 +138,10 @@ function lower(ctx: LoweringContext, insn: Instruction): void {
   }
   const compares = insn.op === 'scas' || insn.op === 'cmps';
   ctx.flagsDead = false;
+  // Each iteration writes what the next one's exits must store.
+  const bases = insn.operands.flatMap((operand) => (operand.kind === 'mem' ? [operand.base] : []));
+  for (const register of [RCX, ...bases, ...(insn.op === 'lods' ? [RAX] : [])]) ctx.gpr(register, true);
+  if (compares) ctx.keepFlags();
   const done = code.block();
   ctx.getReg(RCX, insn.addressSize);
   code.i64Eqz().brIfTo(done);

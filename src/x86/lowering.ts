@@ -1,5 +1,6 @@
 /**
- * What an instruction family is written against: `LoweringContext` emits WebAssembly for one guest function (a region).
+ * What an instruction family is written against: `LoweringContext` emits WebAssembly for guest instructions. A region
+ * (region-context.ts) and a step function (step-context.ts) differ in where registers are kept and how they are left.
  *
  * Guest registers are wasm locals: i64 for general registers, v128 for XMM. `getReg`/`getXmm` push, `setReg`/`setXmm` pop.
  * A lowering must do every access that may fault (`checked`, `exception`) before it sets any register or flag: a failed check
@@ -25,28 +26,25 @@ import type {
 import {
   EXIT_FAULT,
   FLAGS_BITS,
-  OFF_BUDGET,
   OFF_EXIT,
   OFF_EXIT_ADDRESS,
   OFF_EXIT_ERROR,
   OFF_EXIT_VECTOR,
-  OFF_FLAG_A,
-  OFF_FLAG_B,
-  OFF_FLAG_OP,
-  OFF_FLAG_RESULT,
   OFF_FS_BASE,
-  OFF_GPR,
   OFF_GS_BASE,
   OFF_RIP,
-  OFF_XMM,
 } from './state.ts';
 import { type HelperName, helperId } from './support.ts';
-import { noUsage, type Usage } from './usage.ts';
+import { noUsage } from './usage.ts';
 
 export type Lowering = (ctx: LoweringContext, insn: Instruction) => void;
 
 /** A region's function: (depth, rip) → next rip or 0. The type of every function of translated code. */
 export const REGION_TYPE = 0;
+
+/** Slots of the table: nothing to fetch; no region yet. */
+export const SLOT_UNFETCHABLE = 0;
+export const SLOT_INTERPRET = 1;
 
 /** Function indices of a module: imports, then its own. See module.ts. */
 export const FUNC_FIX = 0;
@@ -59,7 +57,7 @@ export const FUNC_CRC32C = 6;
 export const FIRST_FUNCTION = 7;
 
 /**
- * How the exit block goes on: return `next` behind a return or a call; tail-call its region, behind a branch or where a
+ * How an exit goes on: return `next` behind a return or a call; tail-call its region, behind a branch or where a
  * run may not stop (translate.ts); interpret from the instruction that failed a check; return 0.
  */
 export const EXIT_KIND_RETURN = 0;
@@ -79,12 +77,10 @@ export function sizeMask(size: number): bigint {
   return (1n << BigInt(size * 8)) - 1n;
 }
 
-export class LoweringContext {
+export abstract class LoweringContext {
   readonly code: Code;
   /** One instruction, with everything that it may come to: a failed check is repaired in place (step-context.ts). */
   readonly careful: boolean;
-  /** The registers kept in locals: those expected, and what is touched beyond them. */
-  readonly usage: Usage;
   /** What the instruction being lowered has touched so far. */
   touched = noUsage();
   /** All that was touched. */
@@ -92,11 +88,6 @@ export class LoweringContext {
   /** The instruction being lowered, and how many of its block's instructions, itself included, are not executed. */
   insn!: Instruction;
   remaining = 0;
-  /** The region's. */
-  entry = 0;
-  /** The wasm blocks whose ends are the exit path, and before it the one for short exits (-1: there is none). */
-  exitBlock = 0;
-  slowBlock = -1;
   /** Flag operation known at translation time (kind × 4 + log2 size), or -1. */
   flagOpKnown = -1;
   /** Nobody can see the flags that this instruction sets. */
@@ -130,33 +121,42 @@ export class LoweringContext {
     v128: { locals: [], used: 0 },
     funcref: { locals: [], used: 0 },
   };
-  /** What `writeBack` and `reload` write, from the second time on. */
-  #storing: Uint8Array | null = null;
-  #loading: Uint8Array | null = null;
   readonly depthParam = 0;
   readonly ripParam = 1;
   readonly #budget: number;
   readonly next: number;
-  readonly exitKind: number;
   readonly flagOp: number;
   readonly flagResult: number;
   readonly flagA: number;
   readonly flagB: number;
 
-  constructor(code: Code, usage: Usage, careful: boolean, isVector: (op: string) => boolean) {
+  constructor(code: Code, careful: boolean, isVector: (op: string) => boolean) {
     this.accesses = new BlockAccesses(isVector);
     this.code = code;
-    this.usage = usage;
     this.careful = careful;
     this.#budget = code.local('i64');
     this.next = code.local('i64');
     this.flagResult = code.local('i64');
     this.flagA = code.local('i64');
     this.flagB = code.local('i64');
-    this.exitKind = code.local('i32');
     this.flagOp = code.local('i32');
-    for (let i = 0; i < 32; i++) if ((usage.gprUsed >> i) & 1) this.#gpr[i] = code.local('i64');
-    for (let i = 0; i < 32; i++) if ((usage.xmmUsed >> i) & 1) this.#xmm[i] = code.local('v128');
+  }
+
+  // --- where registers are kept: before a register or the flags are read or written ---
+
+  protected abstract onGpr(index: number, read: boolean, write: boolean): void;
+  protected abstract onXmm(index: number, read: boolean, write: boolean): void;
+  protected abstract onFlags(read: boolean, write: boolean): void;
+
+  /** Stores what is newer in locals than in the register file, and the budget. */
+  abstract writeBack(): void;
+
+  /** The register file is newer than the locals. */
+  abstract reload(): void;
+
+  /** Pushes the table slot for the address in an i32 local. */
+  pushSlot(rip: number): void {
+    this.code.localGet(rip).call(FUNC_LOOKUP);
   }
 
   /** The local with the instructions that are left. */
@@ -164,11 +164,14 @@ export class LoweringContext {
     return this.#budget;
   }
 
+  /** Locals of registers, whatever is in them. */
   protected gprLocal(index: number): number {
+    if (this.#gpr[index] === -1) this.#gpr[index] = this.code.local('i64');
     return this.#gpr[index]!;
   }
 
   protected xmmLocal(index: number): number {
+    if (this.#xmm[index] === -1) this.#xmm[index] = this.code.local('v128');
     return this.#xmm[index]!;
   }
 
@@ -217,8 +220,12 @@ export class LoweringContext {
 
   // --- registers ---
 
-  /** The local of a general register. */
+  /** The local of a general register, to be read or (`write`) read and written. */
   gpr(index: number, write = false): number {
+    return this.#useGpr(index, true, write);
+  }
+
+  #useGpr(index: number, read: boolean, write: boolean): number {
     const bit = 1 << index;
     this.touched.gprUsed |= bit;
     this.total.gprUsed |= bit;
@@ -227,12 +234,16 @@ export class LoweringContext {
       this.total.gprWritten |= bit;
       this.accesses.written(index);
     }
-    if (this.#gpr[index] === -1) this.#gpr[index] = this.code.local('i64');
-    return this.#gpr[index]!;
+    this.onGpr(index, read, write);
+    return this.gprLocal(index);
   }
 
-  /** The local of an XMM register. */
-  xmm(index: number, write = false): number {
+  /** The local of an XMM register, to be read. */
+  xmm(index: number): number {
+    return this.#useXmm(index, true, false);
+  }
+
+  #useXmm(index: number, read: boolean, write: boolean): number {
     const bit = 1 << index;
     this.touched.xmmUsed |= bit;
     this.total.xmmUsed |= bit;
@@ -240,7 +251,6 @@ export class LoweringContext {
       this.touched.xmmWritten |= bit;
       this.total.xmmWritten |= bit;
     }
-    if (this.#xmm[index] === -1) this.#xmm[index] = this.code.local('v128');
     if (this.#run !== null) {
       if (write) this.#runWritten |= bit;
       if ((this.#runWritten & bit) !== 0) {
@@ -248,7 +258,8 @@ export class LoweringContext {
         return this.#runXmm[index]!;
       }
     }
-    return this.#xmm[index]!;
+    this.onXmm(index, read, write);
+    return this.xmmLocal(index);
   }
 
   /** From here on XMM registers are written beside those that an exit sees; it goes to this instruction. */
@@ -260,7 +271,9 @@ export class LoweringContext {
   endRun(): void {
     this.#run = null;
     for (let i = 0; i < 16; i++) {
-      if ((this.#runWritten >> i) & 1) this.code.localGet(this.#runXmm[i]!).localSet(this.#xmm[i]!);
+      if (((this.#runWritten >> i) & 1) === 0) continue;
+      this.onXmm(i, false, true);
+      this.code.localGet(this.#runXmm[i]!).localSet(this.xmmLocal(i));
     }
   }
 
@@ -279,7 +292,7 @@ export class LoweringContext {
   /** Pops an i64 into a general register: 8 bytes; 4 zero-extended; 2 and 1 merged. Upper bits may be anything. */
   setReg(index: number, size: number, high = false): void {
     const code = this.code;
-    const local = this.gpr(index, true);
+    const local = this.#useGpr(index, size < 4, true);
     if (size === 8) {
       code.localSet(local);
     } else if (size === 4) {
@@ -304,7 +317,7 @@ export class LoweringContext {
   }
 
   setXmm(index: number): void {
-    this.code.localSet(this.xmm(index, true));
+    this.code.localSet(this.#useXmm(index, false, true));
   }
 
   /** Zero-extends the i64 on the stack from `size` bytes. */
@@ -499,11 +512,17 @@ export class LoweringContext {
 
   // --- flags ---
 
+  /** The flags are about to be written, perhaps. */
+  keepFlags(): void {
+    this.onFlags(true, true);
+  }
+
   /** Records the operands of a flag-setting operation (i64 locals, zero-extended; -1: not needed). */
   setFlags(kind: number, size: number, result: number, a: number, b: number): void {
     const code = this.code;
     this.flagOpKnown = kind * 4 + log2(size);
     if (this.flagsDead) return;
+    this.onFlags(false, true);
     code.i32Const(this.flagOpKnown).localSet(this.flagOp);
     code.localGet(result).localSet(this.flagResult);
     if (a >= 0) code.localGet(a).localSet(this.flagA);
@@ -516,6 +535,7 @@ export class LoweringContext {
     const type = size === 4 ? 'f32' : 'f64';
     this.#floats[type] ??= [code.local(type), code.local(type)];
     const [x, y] = this.#floats[type];
+    if (!this.flagsDead) this.onFlags(false, true);
     for (const [from, to, flag] of [
       [a, x, this.flagA],
       [b, y, this.flagB],
@@ -555,6 +575,7 @@ export class LoweringContext {
 
   /** Pops an i64: the arithmetic flags in their RFLAGS positions (state.ts CF, PF, AF, ZF, SF, OF). */
   setFlagsBits(): void {
+    this.onFlags(false, true);
     this.code.localSet(this.flagResult).i32Const(FLAGS_BITS).localSet(this.flagOp);
     this.flagOpKnown = FLAGS_BITS;
   }
@@ -562,6 +583,7 @@ export class LoweringContext {
   /** Pushes the arithmetic flags as an i32 in their RFLAGS positions. */
   getFlagsBits(): void {
     const code = this.code;
+    if (this.flagOpKnown < 0) this.onFlags(true, false);
     if (this.flagOpKnown === FLAGS_BITS) {
       code.localGet(this.flagResult).i32WrapI64();
       return;
@@ -674,50 +696,19 @@ export class LoweringContext {
   // --- leaving ---
 
   /**
-   * Leaves the region: `kind` EXIT_KIND_…; `remaining` instructions of the block were not executed. In a run (only
-   * EXIT_KIND_SLOW happens there) to its beginning.
+   * Leaves: `kind` EXIT_KIND_…; `remaining` instructions of the block were not executed. In a run (only EXIT_KIND_SLOW
+   * happens there) to its beginning.
    */
   exit(kind: number, rip: number, remaining: number): void {
     const run = this.#run;
-    if (run !== null) {
-      rip = run.rip;
-      remaining = run.remaining;
-    }
-    if (kind === EXIT_KIND_SLOW && this.#exitShortly(rip - this.entry, remaining)) return;
-    this.code.i64Const(rip).localSet(this.next);
-    this.exitDynamic(kind, remaining);
+    if (run === null) this.leave(kind, rip, remaining);
+    else this.leave(kind, run.rip, run.remaining);
   }
 
-  /**
-   * Most exits are for the interpreter, and few are ever taken: where to go on and how many instructions are not executed
-   * is one number, which `slowPath` takes apart. False: it does not fit.
-   */
-  #exitShortly(distance: number, remaining: number): boolean {
-    if (this.slowBlock < 0 || distance !== (distance << 9) >> 9 || remaining >= 1 << 9) return false;
-    this.code
-      .i32Const((distance << 9) | remaining)
-      .localSet(this.exitKind)
-      .brTo(this.slowBlock);
-    return true;
-  }
-
-  /** What stands at the end of `slowBlock`. */
-  slowPath(): void {
-    const { code, exitKind } = this;
-    code.i64Const(this.entry).localGet(exitKind).i32Const(9).i32ShrS().i64ExtendI32S().i64Add().localSet(this.next);
-    code.localGet(this.budget).localGet(exitKind).i32Const(511).i32And().i64ExtendI32U().i64Add();
-    code.localSet(this.budget).i32Const(EXIT_KIND_SLOW).localSet(exitKind);
-  }
+  protected abstract leave(kind: number, rip: number, remaining: number): void;
 
   /** As `exit`, the address already being in the local `next`. */
-  exitDynamic(kind: number, remaining: number): void {
-    const code = this.code;
-    if (remaining > 0) {
-      code.localGet(this.budget).i64Const(remaining).i64Add().localSet(this.budget);
-    }
-    code.i32Const(kind).localSet(this.exitKind);
-    code.brTo(this.exitBlock);
-  }
+  abstract exitDynamic(kind: number, remaining: number): void;
 
   /**
    * Raises an exception at this instruction (a fault): code after it is unreachable, so put it in an `if` when
@@ -759,68 +750,6 @@ export class LoweringContext {
     this.flagOpKnown = -1;
     this.mxcsrChecked = false;
     this.accesses.clear();
-  }
-
-  /** Stores the modified registers, flags and the budget into the register file. */
-  writeBack(): void {
-    const code = this.code;
-    if (this.#storing !== null) {
-      code.append(this.#storing);
-      return;
-    }
-    const start = code.length;
-    const { gprWritten, xmmWritten } = this.usage;
-    for (let i = 0; i < 16; i++) {
-      if (((gprWritten >> i) & 1) === 0) continue;
-      code
-        .i32Const(REGISTER_FILE)
-        .localGet(this.#gpr[i]!)
-        .i64Store(OFF_GPR + 8 * i);
-    }
-    for (let i = 0; i < 16; i++) {
-      if (((xmmWritten >> i) & 1) === 0) continue;
-      code
-        .i32Const(REGISTER_FILE)
-        .localGet(this.#xmm[i]!)
-        .v128Store(OFF_XMM + 16 * i);
-    }
-    code.i32Const(REGISTER_FILE).localGet(this.flagOp).i32Store(OFF_FLAG_OP);
-    code.i32Const(REGISTER_FILE).localGet(this.flagResult).i64Store(OFF_FLAG_RESULT);
-    code.i32Const(REGISTER_FILE).localGet(this.flagA).i64Store(OFF_FLAG_A);
-    code.i32Const(REGISTER_FILE).localGet(this.flagB).i64Store(OFF_FLAG_B);
-    code.i32Const(REGISTER_FILE).localGet(this.budget).i64Store(OFF_BUDGET);
-    this.#storing = code.bytes.slice(start, code.length);
-  }
-
-  /** Loads what the region uses from the register file. */
-  reload(): void {
-    const code = this.code;
-    if (this.#loading !== null) {
-      code.append(this.#loading);
-      return;
-    }
-    const start = code.length;
-    const { gprUsed, xmmUsed } = this.usage;
-    for (let i = 0; i < 16; i++) {
-      if (((gprUsed >> i) & 1) === 0) continue;
-      code
-        .i32Const(REGISTER_FILE)
-        .i64Load(OFF_GPR + 8 * i)
-        .localSet(this.#gpr[i]!);
-    }
-    for (let i = 0; i < 16; i++) {
-      if (((xmmUsed >> i) & 1) === 0) continue;
-      code
-        .i32Const(REGISTER_FILE)
-        .v128Load(OFF_XMM + 16 * i)
-        .localSet(this.#xmm[i]!);
-    }
-    code.i32Const(REGISTER_FILE).i32Load(OFF_FLAG_OP).localSet(this.flagOp);
-    code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_RESULT).localSet(this.flagResult);
-    code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_A).localSet(this.flagA);
-    code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_B).localSet(this.flagB);
-    code.i32Const(REGISTER_FILE).i64Load(OFF_BUDGET).localSet(this.budget);
-    this.#loading = code.bytes.slice(start, code.length);
   }
 }
 

@@ -20,12 +20,9 @@ import {
   KIND_SUB,
 } from './flags.ts';
 import { interpret, leave, loop, resume, single } from './interpret-loop.ts';
-import { FIRST_FUNCTION, REGION_TYPE } from './lowering.ts';
+import { FIRST_FUNCTION, REGION_TYPE, SLOT_INTERPRET } from './lowering.ts';
 import { EXIT_FETCH, OFF_EXIT, OFF_RIP } from './state.ts';
 
-/** Slots of the table: nothing to fetch; no region yet. */
-export const SLOT_UNFETCHABLE = 0;
-export const SLOT_INTERPRET = 1;
 /** Largest number of translated functions in an address space. */
 export const TABLE_LIMIT = 1 << 22;
 

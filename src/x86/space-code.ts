@@ -8,7 +8,8 @@ import { ENTRY_KIND } from '../lvm/cpu.ts';
 import { COMPARED, COMPARED_SIZE, PAGE_SHIFT, RECORDS, REGISTER_FILE } from '../lvm/layout.ts';
 import { type CodeGroup, type CodeModule, type CodeSpace, covers, KIND_COLD, type Piece } from './code-group.ts';
 import { Interpreter } from './interpreter.ts';
-import { type HelperImports, jumpCacheEntry, type ModuleImports, SLOT_INTERPRET, TABLE_LIMIT } from './module.ts';
+import { SLOT_INTERPRET, SLOT_UNFETCHABLE } from './lowering.ts';
+import { type HelperImports, jumpCacheEntry, type ModuleImports, TABLE_LIMIT } from './module.ts';
 import { EXIT_FETCH, EXIT_RESUME, OFF_EXIT, OFF_RIP } from './state.ts';
 import type { Translations } from './translations.ts';
 
@@ -75,7 +76,7 @@ export class SpaceCode implements CodeSpace {
       translations.helpers,
       { env },
     ).exports as Record<string, WebAssembly.ExportValue>;
-    table.set(0, unfetchable);
+    table.set(SLOT_UNFETCHABLE, unfetchable);
     table.set(SLOT_INTERPRET, interpret);
     this.#interpret = interpret as RegionFunction;
     this.#single = single as (record: number) => number;

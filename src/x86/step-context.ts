@@ -28,6 +28,7 @@ import { addUsage, covers, noUsage, type Usage } from './usage.ts';
 
 /** What a step function takes from the register file and gives back. */
 export interface StepUsage {
+  /** `…Used`: to be loaded. */
   readonly registers: Usage;
   flagsRead: boolean;
   flagsWritten: boolean;
@@ -56,21 +57,56 @@ export class StepContext extends LoweringContext {
   readonly #expected: StepUsage;
   readonly #seen = noStepUsage();
   readonly #anyImmediate: boolean;
+  #callsHelper = false;
+  /** The wasm block whose end is the exit path. */
+  exitBlock = 0;
+  readonly exitKind: number;
   /** The function's first parameter. */
   readonly #record = 0;
 
   /** `anyImmediate`: the immediate is in the record. */
   constructor(code: Code, expected: StepUsage, insn: Instruction, anyImmediate: boolean) {
-    super(code, expected.registers, true, () => false);
+    super(code, true, () => false);
+    this.exitKind = code.local('i32');
     this.#expected = expected;
     this.#anyImmediate = anyImmediate;
     this.begin(insn);
     this.remaining = 1;
   }
 
-  /** What was touched beyond what was expected must be expected the next time. */
+  /** What was touched; what was not expected must be expected the next time. */
   get seen(): StepUsage {
-    return { ...this.#seen, registers: this.total };
+    const { registers } = this.#seen;
+    if (this.#callsHelper) {
+      // Before the call everything is stored, also what is written only behind it.
+      registers.gprUsed |= registers.gprWritten;
+      registers.xmmUsed |= registers.xmmWritten;
+      this.#seen.flagsRead = true;
+    }
+    return this.#seen;
+  }
+
+  /** In conditional code a value that is written may also stay. */
+  get #isConditional(): boolean {
+    return this.code.depth > this.blockDepth;
+  }
+
+  protected override onGpr(index: number, read: boolean, write: boolean): void {
+    const { registers } = this.#seen;
+    if (read || this.#isConditional) registers.gprUsed |= 1 << index;
+    if (write) registers.gprWritten |= 1 << index;
+  }
+
+  protected override onXmm(index: number, read: boolean, write: boolean): void {
+    const { registers } = this.#seen;
+    if (read || this.#isConditional) registers.xmmUsed |= 1 << index;
+    if (write) registers.xmmWritten |= 1 << index;
+  }
+
+  protected override onFlags(read: boolean, write: boolean): void {
+    if (write) this.#seen.flagsWritten = true;
+    // What an instruction has set itself it need not load.
+    if ((read && !this.#seen.flagsWritten) || this.#isConditional) this.#seen.flagsRead = true;
   }
 
   override get budget(): number {
@@ -166,43 +202,15 @@ export class StepContext extends LoweringContext {
     code.end();
   }
 
-  // --- flags ---
-
-  #writesFlags(): void {
-    this.#seen.flagsWritten = true;
-    // Perhaps not always: then the others are kept.
-    if (this.code.depth > this.blockDepth) this.#seen.flagsRead = true;
-  }
-
-  override setFlags(kind: number, size: number, result: number, a: number, b: number): void {
-    this.#writesFlags();
-    super.setFlags(kind, size, result, a, b);
-  }
-
-  override setFloatFlags(size: number, a: number, b: number): void {
-    this.#writesFlags();
-    super.setFloatFlags(size, a, b);
-  }
-
-  override setFlagsBits(): void {
-    this.#writesFlags();
-    super.setFlagsBits();
-  }
-
-  override getFlagsBits(): void {
-    if (!this.#seen.flagsWritten) this.#seen.flagsRead = true;
-    super.getFlagsBits();
-  }
-
   override callHelper(name: HelperName, arg = -1): void {
-    this.#seen.flagsRead = true;
+    this.#callsHelper = true;
     super.callHelper(name, arg);
   }
 
   // --- leaving ---
 
   /** To the instruction itself or the next one. */
-  override exit(kind: number, rip: number, remaining: number): void {
+  protected override leave(kind: number, rip: number, remaining: number): void {
     if (kind === EXIT_KIND_STOP && rip === this.insn.rip && remaining === 1) {
       // Nothing has happened yet.
       this.code.i32Const(WAY_UNDONE).return();
@@ -213,6 +221,12 @@ export class StepContext extends LoweringContext {
     else throw new Error('a step goes nowhere else');
     this.code.localSet(this.next);
     this.exitDynamic(kind, remaining);
+  }
+
+  override exitDynamic(kind: number, remaining: number): void {
+    const code = this.code;
+    if (remaining > 0) code.localGet(this.budget).i64Const(remaining).i64Add().localSet(this.budget);
+    code.i32Const(kind).localSet(this.exitKind).brTo(this.exitBlock);
   }
 
   /** Takes a direct branch. */

@@ -8,12 +8,11 @@
  * what is translated and what interpreted shows in a guest's state.
  * Only an exact run stops anywhere (it goes on one instruction at a time).
  *
- * A guest call in the middle of a region must store all registers that the region writes, also those behind the call: they
- * are estimated beforehand (usage.ts), and where the estimate was too low the region is lowered again. Control flow is
- * structured (structure.ts); irreducible graphs get a loop with br_table.
+ * Which registers are in locals where paths meet is planned before (register-plan.ts), from what instructions like these have
+ * touched so far (usage.ts); where that was too little the region is lowered again. Control flow is structured (structure.ts);
+ * irreducible graphs get a loop with br_table.
  */
 
-import { REGISTER_FILE } from '../lvm/layout.ts';
 import { Code, type FunctionBody } from '../wasm/code.ts';
 import type { Instruction } from './instruction.ts';
 import { lowerCall, lowerJumpIndirect, lowerLoop, lowerReturn, lowerSyscall, lowerTrap } from './lower-control.ts';
@@ -21,22 +20,15 @@ import { integerLowerings } from './lower-integer.ts';
 import { sseLowerings } from './lower-sse.ts';
 import { stringLowerings } from './lower-string.ts';
 import { x87Lowerings } from './lower-x87.ts';
-import {
-  EXIT_KIND_CHAIN,
-  EXIT_KIND_FORWARD,
-  EXIT_KIND_SLOW,
-  EXIT_KIND_STOP,
-  FUNC_LOOKUP,
-  FUNC_RESUME,
-  type Lowering,
-  LoweringContext,
-  REGION_TYPE,
-} from './lowering.ts';
+import { EXIT_KIND_CHAIN, EXIT_KIND_FORWARD, type Lowering } from './lowering.ts';
 import type { Block, Region } from './region.ts';
+import { type Preloads, RegionContext } from './region-context.ts';
+import { RegisterPlan } from './register-plan.ts';
+import { intersection, type RegisterSet } from './register-state.ts';
 import { findRun, type Run } from './sse-run.ts';
-import { ARITHMETIC_FLAGS, EXIT_BUDGET, EXIT_FETCH, OFF_BUDGET_FLOORS, OFF_EXIT, OFF_RIP, VECTOR_UD } from './state.ts';
+import { ARITHMETIC_FLAGS, VECTOR_UD } from './state.ts';
 import { type Structure, structureOf } from './structure.ts';
-import { addUsage, covers, noUsage, type Usage, UsageModel } from './usage.ts';
+import { UsageModel } from './usage.ts';
 
 /** By mnemonic. */
 export const lowerings: ReadonlyMap<string, Lowering> = new Map([
@@ -65,15 +57,13 @@ export class Translator {
    */
   translate(region: Region, direct: ReadonlySet<number>): FunctionBody {
     const code = this.#code;
-    const model = this.#model;
-    const expected = noUsage();
-    for (const block of region.blocks) for (const insn of block.insns) model.expect(insn, expected);
-    const structure = structureOf(region.blocks.map((block) => successors(region, block)));
+    const targets = region.blocks.map((block) => successors(region, block));
+    const structure = structureOf(targets);
+    const plan = new RegisterPlan(region.blocks, targets, structure, this.#model);
+    const preloads: Preloads = new Map();
     for (;;) {
       code.reset();
-      const touched = new RegionTranslator(code, expected, model, region, structure, direct).run();
-      if (covers(expected, touched)) return code.body();
-      addUsage(expected, touched);
+      if (new RegionTranslator(code, this.#model, region, structure, plan, preloads, direct).run()) return code.body();
     }
   }
 }
@@ -95,90 +85,75 @@ function successors(region: Region, block: Block): number[] {
 }
 
 class RegionTranslator {
-  readonly #ctx: LoweringContext;
+  readonly #ctx: RegionContext;
   readonly #code: Code;
   readonly #model: UsageModel;
   readonly #region: Region;
   readonly #structure: Structure;
+  readonly #plan: RegisterPlan;
+  readonly #direct: ReadonlySet<number>;
   /** Wasm block whose end is before a merge node, loop of a loop header. */
   readonly #forward = new Map<number, number>();
   readonly #backward = new Map<number, number>();
+  /** Registers that all paths to a merge node have in locals. */
+  readonly #common = new Map<number, RegisterSet>();
   #dispatch = -1;
   #pc = -1;
-
-  readonly #direct: ReadonlySet<number>;
+  /** The plan was wrong. */
+  #misjudged = false;
 
   constructor(
     code: Code,
-    usage: Usage,
     model: UsageModel,
     region: Region,
     structure: Structure,
+    plan: RegisterPlan,
+    preloads: Preloads,
     direct: ReadonlySet<number>,
   ) {
     this.#model = model;
     this.#direct = direct;
     this.#code = code;
-    this.#ctx = new LoweringContext(code, usage, false, isVector);
+    this.#ctx = new RegionContext(code, region.entry, isVector, preloads);
     this.#region = region;
     this.#structure = structure;
+    this.#plan = plan;
   }
 
-  /** Returns the registers touched. */
-  run(): Usage {
+  /** False: what was planned or preloaded does not suffice; now more is known. */
+  run(): boolean {
     const ctx = this.#ctx;
     const code = this.#code;
     code.localGet(ctx.depthParam).i32Const(0).i32LtS().if();
     code.i32Const(0).return();
     code.end();
-    ctx.reload();
-    ctx.entry = this.#region.entry;
-    ctx.exitBlock = code.block();
-    ctx.slowBlock = code.block();
+    const start = code.length;
+    ctx.loadBudget();
+    this.#arrive(0);
     if (this.#structure.reducible) this.#tree(this.#structure, 0);
     else this.#dispatcher();
     code.unreachable();
-    code.end();
-    ctx.slowPath();
-    code.end();
-    this.#exitPath();
-    code.end();
-    return ctx.total;
+    ctx.finish(start);
+    return !this.#misjudged && !ctx.incomplete;
   }
 
-  /** Registers back, then the way that `exitKind` says. */
-  #exitPath(): void {
+  /** A path comes to a node where others do: what is planned for it is made so. */
+  #arrive(node: number): void {
+    const { isLoop, isMerge, reducible } = this.#structure;
+    if (!isLoop[node] && !isMerge[node] && reducible) return;
     const ctx = this.#ctx;
-    const code = this.#code;
-    const t = code.local('i32');
-    ctx.writeBack();
-    code.i32Const(REGISTER_FILE).localGet(ctx.next).i64Store(OFF_RIP);
-    code.localGet(ctx.exitKind).i32Const(EXIT_KIND_STOP).i32Eq().if();
-    code.i32Const(0).return();
-    code.end();
-    code.localGet(ctx.budget);
-    code
-      .localGet(ctx.exitKind)
-      .i32Const(3)
-      .i32Shl()
-      .i64Load(REGISTER_FILE + OFF_BUDGET_FLOORS);
-    code.i64LeS().if();
-    code.i32Const(REGISTER_FILE).i32Const(EXIT_BUDGET).i32Store(OFF_EXIT);
-    code.i32Const(0).return();
-    code.end();
-    code.localGet(ctx.exitKind).i32Const(EXIT_KIND_SLOW).i32Eq().if();
-    code.localGet(ctx.depthParam).localGet(ctx.next).i32WrapI64().returnCall(FUNC_RESUME);
-    code.end();
-    // Address 0 or one above 4 GiB: there is nothing to fetch.
-    code.localGet(ctx.next).i64Const(1).i64Sub().i64Const(0xffff_fffe).i64GtU().if();
-    code.i32Const(REGISTER_FILE).i32Const(EXIT_FETCH).i32Store(OFF_EXIT);
-    code.i32Const(0).return();
-    code.end();
-    code.localGet(ctx.exitKind).i32Const(EXIT_KIND_CHAIN).i32GeU().if();
-    code.localGet(ctx.depthParam).localGet(ctx.next).i32WrapI64().localTee(t);
-    code.localGet(t).call(FUNC_LOOKUP).returnCallIndirect(REGION_TYPE);
-    code.end();
-    code.localGet(ctx.next).i32WrapI64();
+    if (this.#plan.learn(node, ctx.state.dirty)) this.#misjudged = true;
+    ctx.ensure(this.#plan.at(node).valid);
+    const { valid } = ctx.state;
+    const common = this.#common.get(node);
+    this.#common.set(node, common === undefined ? valid : intersection(common, valid));
+  }
+
+  /** All paths to the node are behind us, those back to a loop's header aside. */
+  #meet(node: number): void {
+    const { valid, dirty } = this.#plan.at(node);
+    const isLoop = this.#structure.isLoop[node] || !this.#structure.reducible;
+    this.#ctx.meet(isLoop ? valid : this.#common.get(node)!, dirty);
   }
 
   // --- structured ---
@@ -188,6 +163,7 @@ class RegionTranslator {
     const merges = structure.children[node]!.filter((child) => structure.isMerge[child]);
     const loop = structure.isLoop[node];
     if (loop) this.#backward.set(node, code.loop());
+    if (loop || structure.isMerge[node]) this.#meet(node);
     this.#within(structure, node, merges, merges.length - 1);
     if (loop) code.end();
   }
@@ -220,6 +196,7 @@ class RegionTranslator {
       ctx.exit(EXIT_KIND_CHAIN, rip, 0);
       this.#code.end();
     }
+    this.#arrive(to);
     if (this.#dispatch >= 0) {
       this.#code.i32Const(to).localSet(this.#pc).brTo(this.#dispatch);
     } else if (structure.order[to]! <= structure.order[from]!) {
@@ -242,6 +219,7 @@ class RegionTranslator {
     code.localGet(this.#pc).brTable([...Array(count).keys()], count);
     for (let i = 0; i < count; i++) {
       code.end();
+      this.#meet(i);
       this.#block(i);
     }
     code.end().unreachable().end();
@@ -254,8 +232,6 @@ class RegionTranslator {
     const code = this.#code;
     const block = this.#region.blocks[node]!;
     const count = block.insns.length;
-    ctx.flagOpKnown = -1;
-    ctx.mxcsrChecked = false;
     ctx.ended = false;
     code.localGet(ctx.budget).i64Const(count).i64Sub().localSet(ctx.budget);
     let run: Run | null = null;
@@ -264,6 +240,7 @@ class RegionTranslator {
     for (let i = 0; i < count; i++) {
       const insn = block.insns[i]!;
       ctx.begin(insn);
+      ctx.preload();
       ctx.accesses.instruction(i);
       ctx.remaining = count - i;
       ctx.flagsDead = flagsDead(block.insns, i);
@@ -308,8 +285,10 @@ class RegionTranslator {
         if (insn.op === 'jcc') ctx.condition(insn.cc);
         else lowerLoop(ctx, insn);
         code.if();
+        const { state } = ctx;
         this.#goto(node, target.address, true);
         code.else();
+        ctx.state = state;
         this.#goto(node, next, false);
         code.end();
         return;

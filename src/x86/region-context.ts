@@ -1,0 +1,344 @@
+/**
+ * What lowerings are written against when they make a region: guest registers are locals, loaded where they are first used
+ * and stored where the region is left (register-state.ts). Exits with the same way and the same registers to store share a
+ * _stub_; stubs with the same way share its end.
+ */
+
+import { JUMP_CACHE, JUMP_CACHE_ENTRIES, REGISTER_FILE } from '../lvm/layout.ts';
+import type { Code } from '../wasm/emitter.ts';
+import type { Checked } from './access.ts';
+import {
+  EXIT_KIND_CALL,
+  EXIT_KIND_RETURN,
+  EXIT_KIND_SLOW,
+  EXIT_KIND_STOP,
+  FUNC_LOOKUP,
+  FUNC_RESUME,
+  LoweringContext,
+  REGION_TYPE,
+  SLOT_INTERPRET,
+} from './lowering.ts';
+import { FLAGS_BIT, NONE, type RegisterSet, type RegisterState, stateOf, without } from './register-state.ts';
+import {
+  EXIT_BUDGET,
+  EXIT_FETCH,
+  OFF_BUDGET,
+  OFF_BUDGET_FLOORS,
+  OFF_EXIT,
+  OFF_FLAG_A,
+  OFF_FLAG_B,
+  OFF_FLAG_OP,
+  OFF_FLAG_RESULT,
+  OFF_GPR,
+  OFF_RIP,
+  OFF_XMM,
+} from './state.ts';
+
+/** What is known at the end of a block and holds in one that only it leads to. */
+export interface PathState extends RegisterState {
+  readonly flagOpKnown: number;
+  readonly mxcsrChecked: boolean;
+  readonly accesses: readonly Checked[];
+}
+
+interface Stub {
+  readonly kind: number;
+  readonly dirty: RegisterSet;
+}
+
+/** Registers that must be loaded before an instruction because it writes them only perhaps; by its address. */
+export type Preloads = Map<number, RegisterSet>;
+
+export class RegionContext extends LoweringContext {
+  /** An instruction turned out to need a preload: the region must be lowered again. */
+  incomplete = false;
+  readonly #entry: number;
+  readonly #preloads: Preloads;
+  #valid: RegisterSet = { ...NONE };
+  #dirty: RegisterSet = { ...NONE };
+  readonly #stubs: Stub[] = [];
+  readonly #stubNumbers = new Map<string, number>();
+  /** The short form of an exit for the interpreter: see `leave`. */
+  readonly #packed: number;
+
+  constructor(code: Code, entry: number, isVector: (op: string) => boolean, preloads: Preloads) {
+    super(code, false, isVector);
+    this.#entry = entry;
+    this.#preloads = preloads;
+    this.#packed = code.local('i32');
+  }
+
+  // --- registers ---
+
+  get state(): PathState {
+    return {
+      ...stateOf(this.#valid, this.#dirty),
+      flagOpKnown: this.flagOpKnown,
+      mxcsrChecked: this.mxcsrChecked,
+      accesses: this.accesses.known,
+    };
+  }
+
+  set state({ valid, dirty, flagOpKnown, mxcsrChecked, accesses }: PathState) {
+    this.#valid = { ...valid };
+    this.#dirty = { ...dirty };
+    this.flagOpKnown = flagOpKnown;
+    this.mxcsrChecked = mxcsrChecked;
+    this.accesses.known = accesses;
+  }
+
+  /** Where several paths meet: what is valid and perhaps newer than the register file. */
+  meet(valid: RegisterSet, dirty: RegisterSet): void {
+    this.state = { ...stateOf(valid, dirty), flagOpKnown: -1, mxcsrChecked: false, accesses: [] };
+  }
+
+  /** Loads what of the registers is not in a local. */
+  ensure(registers: RegisterSet): void {
+    this.#load(without(registers, this.#valid));
+    this.#valid.gpr |= registers.gpr;
+    this.#valid.xmm |= registers.xmm;
+  }
+
+  /** Before an instruction is lowered. */
+  preload(): void {
+    const needed = this.#preloads.get(this.insn.rip);
+    if (needed !== undefined) this.ensure(needed);
+  }
+
+  protected override onGpr(index: number, read: boolean, write: boolean): void {
+    this.#on({ gpr: 1 << index, xmm: 0 }, read, write);
+  }
+
+  protected override onXmm(index: number, read: boolean, write: boolean): void {
+    this.#on({ gpr: 0, xmm: 1 << index }, read, write);
+  }
+
+  protected override onFlags(read: boolean, write: boolean): void {
+    this.#on({ gpr: FLAGS_BIT, xmm: 0 }, read, write);
+  }
+
+  #on(register: RegisterSet, read: boolean, write: boolean): void {
+    const missing = without(register, this.#valid);
+    const isMissing = (missing.gpr | missing.xmm) !== 0;
+    const conditional = this.code.depth !== this.blockDepth;
+    if (isMissing && conditional && write) {
+      // On the other path it must have its old value.
+      const needed = this.#preloads.get(this.insn.rip) ?? { ...NONE };
+      needed.gpr |= register.gpr;
+      needed.xmm |= register.xmm;
+      this.#preloads.set(this.insn.rip, needed);
+      this.incomplete = true;
+    }
+    if (isMissing && read) this.#load(register);
+    if ((read && !conditional) || write) {
+      this.#valid.gpr |= register.gpr;
+      this.#valid.xmm |= register.xmm;
+    }
+    if (write) {
+      this.#dirty.gpr |= register.gpr;
+      this.#dirty.xmm |= register.xmm;
+    }
+  }
+
+  #load({ gpr, xmm }: RegisterSet): void {
+    const code = this.code;
+    for (let i = 0; i < 16; i++) {
+      if ((gpr >> i) & 1)
+        code
+          .i32Const(REGISTER_FILE)
+          .i64Load(OFF_GPR + 8 * i)
+          .localSet(this.gprLocal(i));
+      if ((xmm >> i) & 1)
+        code
+          .i32Const(REGISTER_FILE)
+          .v128Load(OFF_XMM + 16 * i)
+          .localSet(this.xmmLocal(i));
+    }
+    if ((gpr & FLAGS_BIT) !== 0) {
+      code.i32Const(REGISTER_FILE).i32Load(OFF_FLAG_OP).localSet(this.flagOp);
+      code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_RESULT).localSet(this.flagResult);
+      code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_A).localSet(this.flagA);
+      code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_B).localSet(this.flagB);
+    }
+  }
+
+  #store({ gpr, xmm }: RegisterSet): void {
+    const code = this.code;
+    for (let i = 0; i < 16; i++) {
+      if ((gpr >> i) & 1)
+        code
+          .i32Const(REGISTER_FILE)
+          .localGet(this.gprLocal(i))
+          .i64Store(OFF_GPR + 8 * i);
+      if ((xmm >> i) & 1)
+        code
+          .i32Const(REGISTER_FILE)
+          .localGet(this.xmmLocal(i))
+          .v128Store(OFF_XMM + 16 * i);
+    }
+    if ((gpr & FLAGS_BIT) !== 0) {
+      code.i32Const(REGISTER_FILE).localGet(this.flagOp).i32Store(OFF_FLAG_OP);
+      code.i32Const(REGISTER_FILE).localGet(this.flagResult).i64Store(OFF_FLAG_RESULT);
+      code.i32Const(REGISTER_FILE).localGet(this.flagA).i64Store(OFF_FLAG_A);
+      code.i32Const(REGISTER_FILE).localGet(this.flagB).i64Store(OFF_FLAG_B);
+    }
+  }
+
+  #storeBudget(): void {
+    this.code.i32Const(REGISTER_FILE).localGet(this.budget).i64Store(OFF_BUDGET);
+  }
+
+  loadBudget(): void {
+    this.code.i32Const(REGISTER_FILE).i64Load(OFF_BUDGET).localSet(this.budget);
+  }
+
+  override writeBack(): void {
+    this.#store(this.#dirty);
+    this.#storeBudget();
+  }
+
+  override reload(): void {
+    this.loadBudget();
+    if (this.code.depth !== this.blockDepth) {
+      // The other path did not come here: what it has in locals is to be there on this one, too.
+      this.#load(this.#valid);
+      return;
+    }
+    this.meet(NONE, NONE);
+  }
+
+  // --- exits ---
+
+  /**
+   * Most exits are for the interpreter, and few are ever taken: where to go on and how many instructions are not executed
+   * is one number there.
+   */
+  protected override leave(kind: number, rip: number, remaining: number): void {
+    const distance = rip - this.#entry;
+    if (kind === EXIT_KIND_SLOW && distance === (distance << 9) >> 9 && remaining < 1 << 9) {
+      this.code.i32Const((distance << 9) | remaining).localSet(this.#packed);
+    } else {
+      this.code.i64Const(rip).localSet(this.next);
+      if (kind === EXIT_KIND_SLOW) kind = EXIT_KIND_FAR_SLOW;
+      if (remaining > 0) this.#giveBack(remaining);
+    }
+    this.#toStub(kind);
+  }
+
+  override exitDynamic(kind: number, remaining: number): void {
+    if (remaining > 0) this.#giveBack(remaining);
+    this.#toStub(kind);
+  }
+
+  #giveBack(instructions: number): void {
+    this.code.localGet(this.budget).i64Const(instructions).i64Add().localSet(this.budget);
+  }
+
+  /** Stubs stand around the region's code, the first one innermost: their number is not known yet. */
+  #toStub(kind: number): void {
+    const { gpr, xmm } = this.#dirty;
+    const key = `${kind} ${gpr} ${xmm}`;
+    let stub = this.#stubNumbers.get(key);
+    if (stub === undefined) {
+      stub = this.#stubs.push({ kind, dirty: { gpr, xmm } }) - 1;
+      this.#stubNumbers.set(key, stub);
+    }
+    this.code.br(this.code.depth + stub);
+  }
+
+  /** Ends the function: opens the blocks of the stubs at `start`, where the region's code begins, and writes the stubs. */
+  finish(start: number): void {
+    const code = this.code;
+    const kinds = [...new Set(this.#stubs.map(({ kind }) => kind))];
+    const count = this.#stubs.length;
+    code.openBlocks(start, count + kinds.length);
+    this.#stubs.forEach(({ kind, dirty }, i) => {
+      code.end();
+      this.#store(dirty);
+      // The ends stand behind all stubs, in the order of `kinds`.
+      code.br(count - 1 - i + kinds.indexOf(kind));
+    });
+    for (const kind of kinds) {
+      code.end();
+      this.#way(kind);
+    }
+    code.end();
+  }
+
+  /** How an exit goes on, all registers being stored. */
+  #way(kind: number): void {
+    const code = this.code;
+    if (kind === EXIT_KIND_SLOW) {
+      code.localGet(this.budget).localGet(this.#packed).i32Const(511).i32And().i64ExtendI32U().i64Add();
+      code.localSet(this.budget);
+      this.#storeBudget();
+      code.localGet(this.depthParam);
+      code.localGet(this.#packed).i32Const(9).i32ShrS().i32Const(this.#entry).i32Add().returnCall(FUNC_RESUME);
+      return;
+    }
+    this.#storeBudget();
+    if (kind === EXIT_KIND_FAR_SLOW) {
+      code.localGet(this.depthParam).localGet(this.next).i32WrapI64().returnCall(FUNC_RESUME);
+      return;
+    }
+    if (kind === EXIT_KIND_STOP) {
+      this.#storeRip();
+      code.i32Const(0).return();
+      return;
+    }
+    code.localGet(this.budget).i32Const(0);
+    code
+      .i64Load(REGISTER_FILE + OFF_BUDGET_FLOORS + 8 * kind)
+      .i64LeS()
+      .if();
+    this.#stop(EXIT_BUDGET);
+    code.end();
+    // Address 0 or one above 4 GiB: there is nothing to fetch.
+    code.localGet(this.next).i64Const(1).i64Sub().i64Const(0xffff_fffe).i64GtU().if();
+    this.#stop(EXIT_FETCH);
+    code.end();
+    const rip = this.#packed;
+    code.localGet(this.next).i32WrapI64().localSet(rip);
+    if (kind === EXIT_KIND_RETURN || kind === EXIT_KIND_CALL) {
+      code.localGet(rip).return();
+      return;
+    }
+    code.localGet(this.depthParam).localGet(rip);
+    this.pushSlot(rip);
+    code.returnCallIndirect(REGION_TYPE);
+  }
+
+  #storeRip(): void {
+    this.code.i32Const(REGISTER_FILE).localGet(this.next).i64Store(OFF_RIP);
+  }
+
+  #stop(reason: number): void {
+    this.#storeRip();
+    this.code.i32Const(REGISTER_FILE).i32Const(reason).i32Store(OFF_EXIT).i32Const(0).return();
+  }
+
+  /** What FUNC_LOOKUP does, in place where the jump cache knows. */
+  override pushSlot(rip: number): void {
+    const code = this.code;
+    const entry = code.local('i32');
+    code.localGet(rip).localGet(rip).i32Const(16).i32ShrU().i32Xor();
+    code
+      .i32Const(JUMP_CACHE_ENTRIES - 1)
+      .i32And()
+      .i32Const(3)
+      .i32Shl()
+      .localTee(entry);
+    code.i32Load(JUMP_CACHE, 2).localGet(rip).i32Eq().if('i32');
+    code
+      .i32Const(SLOT_INTERPRET)
+      .localGet(entry)
+      .i32Load(JUMP_CACHE + 4, 2)
+      .localTee(entry);
+    code.localGet(entry).i32Const(0).i32LtS().select();
+    code.else();
+    code.localGet(rip).call(FUNC_LOOKUP).end();
+  }
+}
+
+/** EXIT_KIND_SLOW for what is too far away to be one number. */
+const EXIT_KIND_FAR_SLOW = EXIT_KIND_STOP + 1;

@@ -1,0 +1,125 @@
+/**
+ * Which registers are in locals where paths of a region meet, decided before it is lowered: those that may have been
+ * written on the way there, and in a loop those that it uses, so that they are not loaded again each time.
+ */
+
+import type { Block } from './region.ts';
+import { FLAGS_BIT, includes, NONE, type RegisterSet, union } from './register-state.ts';
+import type { Structure } from './structure.ts';
+import { noUsage, type UsageModel } from './usage.ts';
+
+export interface Meeting {
+  /** Each path makes these valid. */
+  valid: RegisterSet;
+  /** The part that may be newer than the register file. */
+  dirty: RegisterSet;
+}
+
+interface BlockUse {
+  readonly used: RegisterSet;
+  readonly written: RegisterSet;
+  /** It ends with a guest call: all registers are in the register file behind it. */
+  readonly calls: boolean;
+}
+
+export class RegisterPlan {
+  readonly #blocks: readonly BlockUse[];
+  readonly #successors: readonly (readonly number[])[];
+  readonly #structure: Structure;
+  /** What was found to be written though it was not expected, by node. */
+  readonly #more: RegisterSet[];
+  #meetings: Meeting[] = [];
+
+  constructor(
+    blocks: readonly Block[],
+    successors: readonly (readonly number[])[],
+    structure: Structure,
+    model: UsageModel,
+  ) {
+    this.#blocks = blocks.map((block) => useOf(block, model));
+    this.#successors = successors;
+    this.#structure = structure;
+    this.#more = blocks.map(() => ({ ...NONE }));
+    this.#plan();
+  }
+
+  at(node: number): Meeting {
+    return this.#meetings[node]!;
+  }
+
+  /** These may be newer than the register file at the node. False: that was known. */
+  learn(node: number, dirty: RegisterSet): boolean {
+    if (includes(this.at(node).dirty, dirty)) return false;
+    this.#more[node] = union(this.#more[node]!, dirty);
+    this.#plan();
+    return true;
+  }
+
+  #plan(): void {
+    const { order, isLoop, reducible } = this.#structure;
+    const count = this.#blocks.length;
+    const nodes = [...Array(count).keys()].filter((n) => order[n]! >= 0).sort((a, b) => order[a]! - order[b]!);
+    const dirty: RegisterSet[] = this.#more.map((more) => ({ ...more }));
+    for (let changed = true; changed; ) {
+      changed = false;
+      for (const node of nodes) {
+        const { written, calls } = this.#blocks[node]!;
+        const out = calls ? NONE : union(dirty[node]!, written);
+        for (const to of this.#successors[node]!) {
+          if (includes(dirty[to]!, out)) continue;
+          dirty[to] = union(dirty[to]!, out);
+          changed = true;
+        }
+      }
+    }
+    if (!reducible) {
+      // Each node is reached through one place.
+      const all = dirty.reduce(union, { ...NONE });
+      this.#meetings = dirty.map(() => ({ valid: all, dirty: all }));
+      return;
+    }
+    this.#meetings = dirty.map((set, node) => {
+      const valid = isLoop[node] ? union(set, this.#usedInLoop(node)) : set;
+      return { valid, dirty: set };
+    });
+  }
+
+  /** What the loop of a header uses; nothing when there is a call in it, behind which all must be loaded again. */
+  #usedInLoop(header: number): RegisterSet {
+    const { order } = this.#structure;
+    const preds: number[][] = this.#blocks.map(() => []);
+    this.#successors.forEach((list, from) => {
+      for (const to of list) preds[to]!.push(from);
+    });
+    const seen = new Set([header]);
+    const work = preds[header]!.filter((p) => order[p]! >= order[header]!);
+    let used: RegisterSet = { ...this.#blocks[header]!.used };
+    if (this.#blocks[header]!.calls) return { ...NONE };
+    for (let node = work.pop(); node !== undefined; node = work.pop()) {
+      if (seen.has(node) || order[node]! < 0) continue;
+      seen.add(node);
+      const block = this.#blocks[node]!;
+      if (block.calls) return { ...NONE };
+      used = union(used, block.used);
+      work.push(...preds[node]!);
+    }
+    return used;
+  }
+}
+
+function useOf({ insns }: Block, model: UsageModel): BlockUse {
+  const usage = noUsage();
+  let flagsUsed = 0;
+  let flagsWritten = 0;
+  for (const insn of insns) {
+    model.expect(insn, usage);
+    if ((insn.flagsWritten | insn.flagsUndefined) !== 0) flagsWritten = FLAGS_BIT;
+    else if (insn.flagsRead !== 0 && flagsWritten === 0) flagsUsed = FLAGS_BIT;
+  }
+  const { flow } = insns.at(-1)!;
+  return {
+    used: { gpr: (usage.gprUsed & 0xffff) | flagsUsed, xmm: usage.xmmUsed & 0xffff },
+    written: { gpr: (usage.gprWritten & 0xffff) | flagsWritten, xmm: usage.xmmWritten & 0xffff },
+    calls: flow === 'call' || flow === 'call-indirect',
+  };
+}
