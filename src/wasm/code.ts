@@ -30,7 +30,13 @@ export interface FunctionBody {
   readonly bytes: Uint8Array;
   /** Calls of functions not known when it was written: [offset of the padded index in `bytes`, the caller's name for it]. */
   readonly calls: readonly (readonly [number, number])[];
+  /** Branch hints: [offset of the branch in `bytes`, HINT_…], ascending. */
+  readonly hints: readonly (readonly [number, number])[];
 }
+
+/** WebAssembly branch hinting proposal, "metadata.code.branch_hint". */
+export const HINT_UNLIKELY = 0;
+export const HINT_LIKELY = 1;
 
 /** Fills in the function index of a call of `FunctionBody.calls`. */
 export function patchIndex(bytes: Uint8Array, offset: number, index: number): void {
@@ -61,6 +67,7 @@ export class Code extends ByteWriter {
   readonly params: number;
   readonly #locals: number[] = [];
   #calls: [number, number][] = [];
+  #hints: [number, number][] = [];
 
   constructor(index: number, params: number, capacity = 1024) {
     super(capacity);
@@ -85,7 +92,9 @@ export class Code extends ByteWriter {
     this.length = at;
     this.append(opened);
     this.append(inside);
-    for (const call of this.#calls) if (call[0] >= at) call[0] += opened.length;
+    for (const noted of [this.#calls, this.#hints]) {
+      for (const place of noted) if (place[0] >= at) place[0] += opened.length;
+    }
     this.depth += count;
   }
 
@@ -94,6 +103,7 @@ export class Code extends ByteWriter {
     this.length = 0;
     this.#locals.length = 0;
     this.#calls = [];
+    this.#hints = [];
     this.depth = 0;
   }
 
@@ -138,6 +148,17 @@ export class Code extends ByteWriter {
     this.byte(0x04);
     this.#blockType(type);
     return this.depth++;
+  }
+
+  /** As `if`, with a hint for the compiler: mostly false (true). */
+  ifRarely(type: BlockType = 'void'): number {
+    this.#hints.push([this.length, HINT_UNLIKELY]);
+    return this.if(type);
+  }
+
+  ifMostly(type: BlockType = 'void'): number {
+    this.#hints.push([this.length, HINT_LIKELY]);
+    return this.if(type);
   }
 
   else(): this {
@@ -359,7 +380,8 @@ export class Code extends ByteWriter {
     const bytes = new Uint8Array(head.length + this.length);
     bytes.set(head.view());
     bytes.set(this.view(), head.length);
-    return { bytes, calls: this.#calls.map(([offset, name]) => [head.length + offset, name]) };
+    const later = ([offset, value]: [number, number]): [number, number] => [head.length + offset, value];
+    return { bytes, calls: this.#calls.map(later), hints: this.#hints.map(later) };
   }
 }
 

@@ -72,7 +72,7 @@ export function lowerCall(ctx: LoweringContext, insn: Instruction, direct: Reado
   code.localGet(ctx.budget).i64Const(0).i64LeS();
   code.localGet(ctx.depthParam).i32Const(DEPTH_LIMIT).i32GeU().i32Or();
   if (target.kind !== 'target') code.localGet(to).i64Const(1).i64Sub().i64Const(0xffff_fffe).i64GtU().i32Or();
-  code.if();
+  code.ifRarely();
   ctx.exitDynamic(EXIT_KIND_CALL, 0);
   code.end();
   ctx.writeBack();
@@ -88,7 +88,7 @@ export function lowerCall(ctx: LoweringContext, insn: Instruction, direct: Reado
     .localTee(rip)
     .i32Const(insn.rip + insn.length)
     .i32Ne()
-    .if();
+    .ifRarely();
   code.localGet(rip).return();
   code.end();
   ctx.reload();

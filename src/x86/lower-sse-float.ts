@@ -71,7 +71,7 @@ function scalar(op: Arithmetic, size: FloatSize): Lowering {
       if (ctx.nanCovered) return;
       const out = ctx.toTemp('v128');
       isNan(ctx, size, result);
-      code.if();
+      code.ifRarely();
       if (ctx.inRun) {
         ctx.exit(EXIT_KIND_SLOW, insn.rip, ctx.remaining);
         code.end().localGet(out);
@@ -144,7 +144,7 @@ export function repairNans(ctx: LoweringContext, size: FloatSize, a: number, b: 
   const result = ctx.toTemp('v128');
   notEqual(ctx, size, result);
   const nans = ctx.temp('v128');
-  code.localTee(nans).v128AnyTrue().if();
+  code.localTee(nans).v128AnyTrue().ifRarely();
   if (ctx.inRun) {
     ctx.exit(EXIT_KIND_SLOW, ctx.insn.rip, ctx.remaining);
   } else {

@@ -71,7 +71,7 @@ export interface Floating {
 export function guardMxcsr(ctx: LoweringContext): void {
   if (ctx.mxcsrChecked) return;
   pushSpecial(ctx);
-  ctx.code.if();
+  ctx.code.ifRarely();
   ctx.exit(EXIT_KIND_SLOW, ctx.insn.rip, ctx.remaining);
   ctx.code.end();
   ctx.mxcsrChecked = true;

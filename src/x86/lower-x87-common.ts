@@ -19,7 +19,7 @@ import { FSW_C1, FSW_ES, FSW_TOP, FSW_TOP_SHIFT } from './x87-words.ts';
 export function wait(ctx: LoweringContext): number {
   const code = ctx.code;
   const stack = ctx.temp('i32');
-  code.i32Const(REGISTER_FILE).i32Load(OFF_FSW).localTee(stack).i32Const(FSW_ES).i32And().if();
+  code.i32Const(REGISTER_FILE).i32Load(OFF_FSW).localTee(stack).i32Const(FSW_ES).i32And().ifRarely();
   if (ctx.careful) ctx.exception(VECTOR_MF);
   else ctx.exit(EXIT_KIND_SLOW, ctx.insn.rip, ctx.remaining);
   code.end();

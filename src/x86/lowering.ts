@@ -411,7 +411,7 @@ export abstract class LoweringContext {
     const code = this.code;
     const planned = this.#planned(mem, 16, write);
     if (planned >= 0) {
-      code.localGet(planned).i32Const(15).i32And().if();
+      code.localGet(planned).i32Const(15).i32And().ifRarely();
       this.exit(EXIT_KIND_SLOW, this.insn.rip, this.remaining);
       code.end();
       return planned;
@@ -424,26 +424,40 @@ export abstract class LoweringContext {
     return local;
   }
 
-  /** Tests that the pages of an access are as they must be, and otherwise leaves; `wide` -1: the address is no wider than `local`. */
+  /**
+   * Tests that the pages of an access are as they must be, and otherwise leaves; `wide` -1: the address is no wider than
+   * `local`. Most accesses are in one page.
+   */
   #check(local: number, wide: number, size: number, write: boolean, aligned = false): void {
     const code = this.code;
-    code.localGet(local).i32Const(12).i32ShrU().i32Load8U(PAGE_STATE);
+    const state = (offset: number): void => {
+      code.localGet(local);
+      if (offset > 0) code.i32Const(offset).i32Add();
+      code.i32Const(12).i32ShrU().i32Load8U(PAGE_STATE);
+      if (!write) code.i32Const(STATE_NO_READ).i32And();
+    };
+    const fail = (): void => {
+      code.ifRarely();
+      this.failedCheck(local, wide, size, write);
+      code.end();
+    };
     if (size > 1 && !aligned) {
       code
         .localGet(local)
-        .i32Const(size - 1)
-        .i32Add()
-        .i32Const(12)
-        .i32ShrU()
-        .i32Load8U(PAGE_STATE)
-        .i32Or();
+        .i32Const(PAGE_MASK)
+        .i32And()
+        .i32Const(PAGE_SIZE - size)
+        .i32GtU()
+        .ifRarely();
+      state(size - 1);
+      fail();
+      code.end();
     }
-    if (!write) code.i32Const(STATE_NO_READ).i32And();
+    state(0);
     if (aligned) code.localGet(local).i32Const(15).i32And().i32Or();
+    // (V8 would load the state twice were it compared by itself.)
     if (wide >= 0) code.localGet(wide).i64Const(32).i64ShrU().i32WrapI64().i32Or();
-    code.if();
-    this.failedCheck(local, wide, size, write);
-    code.end();
+    fail();
   }
 
   protected failedCheck(_local: number, _wide: number, _size: number, _write: boolean): void {
@@ -743,7 +757,7 @@ export abstract class LoweringContext {
     if (arg >= 0) code.localGet(arg);
     else code.i32Const(0);
     code.call(FUNC_HELPER);
-    code.if();
+    code.ifRarely();
     this.exit(EXIT_KIND_STOP, this.insn.rip, this.remaining);
     code.end();
     this.reload();

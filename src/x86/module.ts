@@ -65,6 +65,7 @@ export function linkModule(groups: readonly (readonly NamedBody[])[], room = 0):
   const names = exportNames(count);
   sectionHead(out, 7, count, names.length);
   out.append(names);
+  branchHints(out, groups);
   sectionHead(out, 10, count, codeSize);
   let first = FIRST_FUNCTION;
   for (const group of groups) {
@@ -80,6 +81,27 @@ export function linkModule(groups: readonly (readonly NamedBody[])[], room = 0):
     first += group.length;
   }
   return out.bytes.subarray(0, out.length) as Uint8Array<ArrayBuffer>;
+}
+
+/** The custom section that tells which branches are rarely or mostly taken. */
+function branchHints(out: ByteWriter, groups: readonly (readonly NamedBody[])[]): void {
+  const section = new ByteWriter(1024);
+  section.name('metadata.code.branch_hint');
+  const bodies = groups.flatMap((group) => group.map(({ body }) => body));
+  section.u32(bodies.filter(({ hints }) => hints.length > 0).length);
+  bodies.forEach(({ hints }, i) => {
+    if (hints.length === 0) return;
+    section.u32(FIRST_FUNCTION + i);
+    section.u32(hints.length);
+    for (const [offset, hint] of hints) {
+      section.u32(offset);
+      section.byte(1);
+      section.byte(hint);
+    }
+  });
+  out.byte(0);
+  out.u32(section.length);
+  out.append(section.view());
 }
 
 /** The export section's entries for f0, f1, … */

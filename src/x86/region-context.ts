@@ -290,11 +290,11 @@ export class RegionContext extends LoweringContext {
     code
       .i64Load(REGISTER_FILE + OFF_BUDGET_FLOORS + 8 * kind)
       .i64LeS()
-      .if();
+      .ifRarely();
     this.#stop(EXIT_BUDGET);
     code.end();
     // Address 0 or one above 4 GiB: there is nothing to fetch.
-    code.localGet(this.next).i64Const(1).i64Sub().i64Const(0xffff_fffe).i64GtU().if();
+    code.localGet(this.next).i64Const(1).i64Sub().i64Const(0xffff_fffe).i64GtU().ifRarely();
     this.#stop(EXIT_FETCH);
     code.end();
     const rip = this.#packed;
@@ -328,7 +328,7 @@ export class RegionContext extends LoweringContext {
       .i32Const(3)
       .i32Shl()
       .localTee(entry);
-    code.i32Load(JUMP_CACHE, 2).localGet(rip).i32Eq().if('i32');
+    code.i32Load(JUMP_CACHE, 2).localGet(rip).i32Eq().ifMostly('i32');
     code
       .i32Const(SLOT_INTERPRET)
       .localGet(entry)

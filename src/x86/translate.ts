@@ -124,7 +124,7 @@ class RegionTranslator {
   run(): boolean {
     const ctx = this.#ctx;
     const code = this.#code;
-    code.localGet(ctx.depthParam).i32Const(0).i32LtS().if();
+    code.localGet(ctx.depthParam).i32Const(0).i32LtS().ifRarely();
     code.i32Const(0).return();
     code.end();
     const start = code.length;
@@ -192,7 +192,7 @@ class RegionTranslator {
       return;
     }
     if (mayStop) {
-      this.#code.localGet(ctx.budget).i64Const(0).i64LeS().if();
+      this.#code.localGet(ctx.budget).i64Const(0).i64LeS().ifRarely();
       ctx.exit(EXIT_KIND_CHAIN, rip, 0);
       this.#code.end();
     }
