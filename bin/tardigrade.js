@@ -1,20 +1,21 @@
 #!/usr/bin/env -S node --max-old-space-size=65536
 /**
- * The `tardigrade` command. A guest process's memory counts 4 GiB to V8's garbage collector, though it is mostly not there: with the
- * usual limits it collects everything, twice, for each. The sources run as they are (type stripping), which needs Node >= 24; on an older Node this
+ * The `tardigrade` command. The sources run as they are (type stripping), which needs Node >= 24; on an older Node this
  * starts the `node` package's own binary instead and behaves like it: same streams, signals passed on, same exit status.
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
 import { keepCompiled } from './compile-cache.js';
+import { V8_OPTIONS } from './v8-options.js';
 
 const MAJOR_MIN = 24;
-/** As above. */
-const MEMORY_OPTION = '--max-old-space-size=65536';
 
 if (Number(process.versions.node.split('.')[0]) >= MAJOR_MIN) {
   keepCompiled();
+  // For those who start it as `node bin/tardigrade.js`; some options come too late here.
+  for (const option of V8_OPTIONS) setFlagsFromString(option);
   const { main } = await import('../src/cli/main.ts');
   await main(process.argv.slice(2));
 } else {
@@ -31,7 +32,7 @@ if (Number(process.versions.node.split('.')[0]) >= MAJOR_MIN) {
 }
 
 function rerun(node) {
-  const child = spawn(node, [MEMORY_OPTION, ...process.argv.slice(1)], { stdio: 'inherit' });
+  const child = spawn(node, [...V8_OPTIONS, ...process.argv.slice(1)], { stdio: 'inherit' });
   // A terminal's SIGINT reaches the whole group; those sent to this process alone must be passed on.
   const signals = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGCONT', 'SIGWINCH'];
   for (const signal of signals) process.on(signal, () => child.kill(signal));

@@ -1,6 +1,7 @@
 /** One replica's process, as the supervisor has it. */
 
 import { type ChildProcess, fork } from 'node:child_process';
+import { V8_OPTIONS } from '../../bin/v8-options.js';
 import type { FromReplica, ReplicaFigures, ReplicaOptions, ToReplica } from '../replica/protocol.ts';
 import type { MemberId, Role } from '../replication/types.ts';
 import { compileCachePath } from './run-folder.ts';
@@ -8,9 +9,8 @@ import { compileCachePath } from './run-folder.ts';
 /**
  * A larger nursery costs each replica 50 MiB and gains nothing that was measured. Translated code is validated function by
  * function, when it is compiled: of a pack of the code cache (which is checksummed) most is not needed at once.
- * The last: see bin/tardigrade.js.
  */
-const V8_OPTIONS = ['--max-semi-space-size=4', '--wasm-lazy-validation', '--max-old-space-size=65536'];
+const REPLICA_OPTIONS = [...V8_OPTIONS, '--max-semi-space-size=4', '--wasm-lazy-validation'];
 const MODULE = new URL('../replica/main.ts', import.meta.url);
 
 export interface ReplicaHandlers {
@@ -51,7 +51,7 @@ export class ReplicaProcess {
     this.#child = fork(module, [], {
       serialization: 'advanced',
       stdio: ['ignore', 2, 2, 'ipc'],
-      execArgv: [...process.execArgv, ...V8_OPTIONS],
+      execArgv: [...process.execArgv, ...REPLICA_OPTIONS],
       env: { NODE_COMPILE_CACHE: compileCachePath(), ...process.env },
     });
     this.#child.on('message', (message: FromReplica) => {

@@ -44,6 +44,9 @@ export const KIND_RESULT = 8;
 /** comparison of the floats whose bits are a and b (UCOMISS, UCOMISD): ZF, PF, CF; result is not used */
 export const KIND_FLOAT = 9;
 
+/** result = a × b, both sign-extended to 64 bits; CF = OF: it is not the whole product */
+export const KIND_IMUL = 10;
+
 /** The arithmetic flags of a saved context, in their RFLAGS positions. */
 export function arithmeticFlags(context: Context): number {
   const op = context.u32[OFF_FLAG_OP >> 2]!;
@@ -86,6 +89,11 @@ export function arithmeticFlags(context: Context): number {
       overflow = r === (1n << top) - 1n ? 1n : 0n;
       adjust = (r & 15n) === 15n ? 1n : 0n;
       break;
+    case KIND_IMUL: {
+      const product = BigInt.asIntN(64, a) * BigInt.asIntN(64, b);
+      if (product !== BigInt.asIntN(Number(top) + 1, r)) flags |= CF | OF;
+      break;
+    }
     case KIND_RESULT:
       return flags | (Number(b & BigInt(ARITHMETIC_FLAGS)) & (CF | OF | AF));
     default:

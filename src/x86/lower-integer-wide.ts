@@ -1,7 +1,7 @@
 /** Multiplication, division and the double-width compare-and-exchange. Intel SDM vol. 2. */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
-import { KIND_RESULT } from './flags.ts';
+import { KIND_IMUL, KIND_RESULT } from './flags.ts';
 import type { Instruction } from './instruction.ts';
 import { asRegister, FUNC_MULHU, type Lowering, type LoweringContext } from './lowering.ts';
 import { CF, OF, OFF_GPR, OFF_SCRATCH, RAX, RBX, RCX, RDX, VECTOR_DE, ZF } from './state.ts';
@@ -27,21 +27,9 @@ function imulTruncated(ctx: LoweringContext, insn: Instruction): void {
   ctx.signExtend(size);
   const a = ctx.toTemp('i64');
   code.localGet(a).localGet(b).i64Mul();
-  const product = ctx.toTemp('i64');
-  code.localGet(product);
   ctx.truncate(size);
   const result = ctx.toTemp('i64');
-  if (!ctx.flagsDead) {
-    if (size === 8) {
-      mulHighSigned(ctx, a, b);
-      code.localGet(product).i64Const(63).i64ShrS().i64Ne();
-    } else {
-      code.localGet(product);
-      ctx.signExtend(size);
-      code.localGet(product).i64Ne();
-    }
-    setOverflow(ctx, size, result);
-  }
+  ctx.setFlags(KIND_IMUL, size, result, a, b);
   code.localGet(result);
   ctx.setReg(asRegister(operands[0]).index, size);
 }

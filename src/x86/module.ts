@@ -13,6 +13,7 @@ import {
   KIND_ADD,
   KIND_DEC,
   KIND_FLOAT,
+  KIND_IMUL,
   KIND_INC,
   KIND_LOGIC,
   KIND_RESULT,
@@ -194,8 +195,9 @@ export function helpersModule(): Uint8Array<ArrayBuffer> {
   const run = loop(module.func(types.loop), callees, leaves).index;
   module.exportFunc('resume', resume(module.func(types.region), record, run).index);
   module.exportFunc('lookup', lookup);
-  module.exportFunc('flags', flagBits(module.func(types.flags)).index);
-  module.exportFunc('mulhu', mulHighUnsigned(module.func(types.mulhu)).index);
+  const mulhu = mulHighUnsigned(module.func(types.mulhu)).index;
+  module.exportFunc('mulhu', mulhu);
+  module.exportFunc('flags', flagBits(module.func(types.flags), mulhu).index);
   module.exportFunc('crc32c', crc32c(module.func(types.crc32c)).index);
   module.exportFunc('unfetchable', unfetchable(module.func(types.region)).index);
   module.exportFunc('interpret', interpret(module.func(types.region), callees, run).index);
@@ -264,7 +266,7 @@ function unfetchable(f: Code): Code {
 }
 
 /** (op, result, a, b) → the arithmetic flags in their RFLAGS positions. flags.ts has the same in JavaScript. */
-function flagBits(f: Code): Code {
+function flagBits(f: Code, mulhu: number): Code {
   const [op, r, a, b] = [0, 1, 2, 3];
   const bits = f.local('i32');
   const top = f.local('i64');
@@ -335,6 +337,12 @@ function flagBits(f: Code): Code {
   f.if();
   f.localGet(bits).localGet(b).i32WrapI64().i32Const(0x811).i32And().i32Or().return();
   f.end();
+  isKind(KIND_IMUL);
+  f.if();
+  f.localGet(bits).i32Const(0x801).i32Const(0);
+  isTruncated(f, r, a, b, top, mulhu);
+  f.select().i32Or().return();
+  f.end();
   isKind(KIND_INC);
   f.if();
   finish(
@@ -352,6 +360,20 @@ function flagBits(f: Code): Code {
   );
   f.end();
   return f.unreachable().end();
+}
+
+/** Pushes whether r, of top + 1 bits, is not the whole signed product of a and b. */
+function isTruncated(f: Code, r: number, a: number, b: number, top: number, mulhu: number): void {
+  f.localGet(top).i64Const(63).i64Eq().if('i32');
+  f.localGet(a).localGet(b).call(mulhu);
+  f.localGet(a).i64Const(63).i64ShrS().localGet(b).i64And().i64Sub();
+  f.localGet(b).i64Const(63).i64ShrS().localGet(a).i64And().i64Sub();
+  f.localGet(r).i64Const(63).i64ShrS().i64Ne();
+  f.else();
+  f.localGet(a).localGet(b).i64Mul();
+  f.localGet(r).i64Const(63).localGet(top).i64Sub().i64Shl();
+  f.i64Const(63).localGet(top).i64Sub().i64ShrS().i64Ne();
+  f.end();
 }
 
 /** Returns CF, ZF and PF of a comparison of two floats, from their bits. */

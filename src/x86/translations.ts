@@ -28,9 +28,9 @@ import { StepFunctions } from './step-functions.ts';
 import { Translator } from './translate.ts';
 
 /** Instructions of a region when control comes there often … */
-const COLD_LIMIT = 120;
+const COLD_LIMIT = 100;
 /** … and when the guest spends time in it. TurboFan's time grows faster than a function's size. */
-export const HOT_LIMIT = 300;
+export const HOT_LIMIT = 150;
 /** Regions of a hot group, and instructions after which no more are added. */
 const HOT_REGIONS = 12;
 const HOT_INSTRUCTIONS = 1000;
