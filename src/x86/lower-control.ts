@@ -124,7 +124,7 @@ function canonicalTarget(ctx: LoweringContext, target: number): void {
       .if();
     ctx.exception(VECTOR_GP);
   } else {
-    code.localGet(target).i64Const(0xffff_ffff).i64GtU().if();
+    code.localGet(target).i64Const(0xffff_ffff).i64GtU().ifRarely();
     ctx.exit(EXIT_KIND_SLOW, ctx.insn.rip, ctx.remaining);
   }
   code.end();
