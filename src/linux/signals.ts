@@ -6,7 +6,7 @@
 import type { CpuExit } from '../lvm/cpu.ts';
 import { PAGE_SIZE, USER_END } from '../lvm/layout.ts';
 import { rflags } from '../x86/flags.ts';
-import { RAX } from '../x86/state.ts';
+import { RAX, VECTOR_PF } from '../x86/state.ts';
 import { EINTR } from './abi/errno.ts';
 import * as S from './abi/signal.ts';
 import { exitGroup } from './exit.ts';
@@ -18,8 +18,12 @@ import { type FaultDetails, NO_FAULT, pushFrame } from './signal-frame.ts';
 import type { SignalInfo } from './signalfd.ts';
 import type { Thread } from './thread.ts';
 
+/** Of a page fault's error code (SDM vol. 3, 4.7). */
+const ERROR_PRESENT = 1;
 /** An instruction has at most so many (SDM vol. 2, 2.3.11). */
 const CODE_BYTES = 15;
+/** Where the addresses of a process end on Linux. */
+const TASK_SIZE_MAX = 0x7fff_ffff_f000n;
 
 const STOPS = [S.SIGSTOP, S.SIGTSTP, S.SIGTTIN, S.SIGTTOU].reduce((set, signo) => set | S.signalBit(signo), 0n);
 const CONTINUE = S.signalBit(S.SIGCONT);
@@ -240,7 +244,9 @@ function take(kernel: Kernel, thread: Thread, info: SignalInfo, fault: FaultDeta
 
 /** An exception of the CPU becomes a signal. */
 export function raiseFault(kernel: Kernel, thread: Thread, exit: Extract<CpuExit, { kind: 'fault' }>): void {
-  const fault: FaultDetails = { error: exit.error, vector: exit.vector, address: exit.address };
+  // Which of the kernel's pages are there is not told: all of them (sanitize_error_code in arch/x86/mm/fault.c).
+  const hidden = exit.vector === VECTOR_PF && exit.address >= TASK_SIZE_MAX ? ERROR_PRESENT : 0;
+  const fault: FaultDetails = { error: exit.error | hidden, vector: exit.vector, address: exit.address };
   const { mm } = thread.process;
   const [signo, code, address] = signalOf(thread.context, exit, (at) => mm.find(at)?.prot ?? null);
   force(kernel, thread, { signo, code, pid: 0, uid: 0, address }, fault);

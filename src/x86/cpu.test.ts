@@ -5,7 +5,22 @@ import { compileProgram, loadProgram } from '../../test/cpu/program.ts';
 import { AddressSpace } from '../lvm/address-space.ts';
 import { TranslatingCpu } from './cpu.ts';
 import { canonicalFlags, rflags } from './flags.ts';
-import { Context, RAX, RBX, RCX, RDI, RDX, RSI, RSP, VECTOR_DE, VECTOR_PF, VECTOR_UD } from './state.ts';
+import {
+  Context,
+  RAX,
+  RBX,
+  RCX,
+  RDI,
+  RDX,
+  RSI,
+  RSP,
+  VECTOR_BP,
+  VECTOR_DE,
+  VECTOR_GP,
+  VECTOR_OF,
+  VECTOR_PF,
+  VECTOR_UD,
+} from './state.ts';
 
 const CODE = 0x40_0000;
 const DATA = 0x50_0000;
@@ -71,6 +86,20 @@ describe.each([0, Number.POSITIVE_INFINITY])('hand-assembled, interpreted %d tim
     const ud = machine('90 0f0b');
     expect(ud.cpu.run(ud.space, ud.context, 10, false)).toMatchObject({ vector: VECTOR_UD });
     expect(ud.context.rip).toBe(CODE + 1);
+  });
+
+  it('raises what INT asks for, where a program may', () => {
+    for (const vector of [VECTOR_BP, VECTOR_OF]) {
+      const { cpu, space, context } = machine(`90 cd0${vector}`);
+      expect(cpu.run(space, context, 10, false)).toMatchObject({ kind: 'fault', vector, error: 0 });
+      expect(context.rip).toBe(CODE + 3);
+    }
+    // The gate's selector: index, and that it is in the IDT.
+    for (const n of [0, 1, 0x20, 0xff]) {
+      const { cpu, space, context } = machine(`90 cd${n.toString(16).padStart(2, '0')}`);
+      expect(cpu.run(space, context, 10, false)).toMatchObject({ vector: VECTOR_GP, address: 0n, error: n * 8 + 2 });
+      expect(context.rip).toBe(CODE + 1);
+    }
   });
 
   it('runs code that it has just written', () => {

@@ -32,6 +32,8 @@ import {
 } from './state.ts';
 import { FORMS } from './table.ts';
 
+/** Of an error code that names a gate: the gate is one of the IDT (SDM vol. 3, 7.13). */
+const GATE_IN_IDT = 2;
 /** Nested guest calls on the wasm stack; deeper ones unwind to the dispatcher. */
 export const DEPTH_LIMIT = 200;
 
@@ -170,16 +172,16 @@ export function lowerSyscall(ctx: LoweringContext): void {
 export function lowerTrap(ctx: LoweringContext, insn: Instruction): void {
   if (insn.op === 'int3') ctx.exception(VECTOR_BP, insn.rip + insn.length);
   else if (insn.op === 'int1') ctx.exception(VECTOR_DB, insn.rip + insn.length);
-  else if (insn.op === 'int' && isSoftware(insn))
-    ctx.exception(asImmediate(insn.operands[0]) === 4n ? VECTOR_OF : VECTOR_BP, insn.rip + insn.length);
-  else if (FORMS[insn.form]!.area === 'privileged' || insn.op === 'int') ctx.exception(VECTOR_GP);
+  else if (insn.op === 'int') lowerInterrupt(ctx, insn);
+  else if (FORMS[insn.form]!.area === 'privileged') ctx.exception(VECTOR_GP);
   else ctx.exception(VECTOR_UD);
 }
 
-/** INT with a vector that Linux lets user mode raise: 3 and 4. (0x80, the 32-bit system calls, is not there.) */
-function isSoftware(insn: Instruction): boolean {
-  const vector = BigInt.asUintN(8, asImmediate(insn.operands[0]));
-  return vector === 3n || vector === 4n;
+/** INT n: Linux lets programs use 3 and 4 (arch/x86/kernel/idt.c). The error code of the others is the gate's selector. */
+function lowerInterrupt(ctx: LoweringContext, insn: Instruction): void {
+  const vector = Number(asImmediate(insn.operands[0])) & 0xff;
+  if (vector === VECTOR_BP || vector === VECTOR_OF) ctx.exception(vector, insn.rip + insn.length);
+  else ctx.exception(VECTOR_GP, insn.rip, ctx.remaining, (vector << 3) | GATE_IN_IDT);
 }
 
 /** Pushes RFLAGS as an i64: arithmetic flags, DF, TF, AC, ID, bit 1 and IF. */

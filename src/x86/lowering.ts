@@ -728,12 +728,12 @@ export abstract class LoweringContext {
    * Raises an exception at this instruction (a fault): code after it is unreachable, so put it in an `if` when
    * conditional. Nothing of the instruction may have been committed.
    */
-  exception(vector: number, rip = this.insn.rip, remaining = this.remaining): void {
+  exception(vector: number, rip = this.insn.rip, remaining = this.remaining, error = 0): void {
     const code = this.code;
     code.i32Const(REGISTER_FILE).i32Const(EXIT_FAULT).i32Store(OFF_EXIT);
     code.i32Const(REGISTER_FILE).i32Const(vector).i32Store(OFF_EXIT_VECTOR);
     code.i32Const(REGISTER_FILE).i64Const(0).i64Store(OFF_EXIT_ADDRESS);
-    code.i32Const(REGISTER_FILE).i32Const(0).i32Store(OFF_EXIT_ERROR);
+    code.i32Const(REGISTER_FILE).i32Const(error).i32Store(OFF_EXIT_ERROR);
     this.exit(EXIT_KIND_STOP, rip, remaining);
   }
 

@@ -527,6 +527,18 @@ static int recurse(int depth) {
 
 static void stack(void) {
   section("stack");
+  // Down to where it begins, so libc makes it executable; nothing else grows that way.
+  char *here = (char *)((uintptr_t)__builtin_frame_address(0) & -PAGE);
+  show(mprotect(here, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC | PROT_GROWSDOWN));
+  unsigned char code[] = {0xb8, 5, 0, 0, 0, 0xc3};
+  show(((int (*)(void))(void *)code)());
+  show(mprotect(here, PAGE, PROT_READ | PROT_WRITE | PROT_GROWSDOWN));
+  show(mprotect(here + 1, PAGE, PROT_READ | PROT_WRITE | PROT_GROWSDOWN));
+  char *no_stack = fresh(1);
+  show(mprotect(no_stack, PAGE, PROT_READ | PROT_GROWSDOWN));
+  munmap(no_stack, PAGE);
+  show(mprotect(no_stack, PAGE, PROT_READ | PROT_GROWSDOWN));
+  show(mprotect(here, PAGE, PROT_READ | PROT_WRITE | PROT_GROWSUP));
   printf("seven MiB deep: %d\n", recurse(6500) == 6500);
   char *low = (char *)__builtin_frame_address(0) - (16 << 20);
   touch("far below the stack", low, 1);

@@ -29,11 +29,15 @@ export interface Elf {
   readonly segments: readonly Segment[];
   /** PT_INTERP, or null. */
   readonly interpreter: string | null;
+  /** PT_GNU_STACK asks for it; without that header it is not (arch/x86/include/asm/elf.h). */
+  readonly executableStack: boolean;
 }
 
 export const PT_LOAD = 1;
 const PT_INTERP = 3;
 export const PT_PHDR = 6;
+const PT_GNU_STACK = 0x6474e551;
+const PF_X = 1;
 const ET_EXEC = 2;
 const ET_DYN = 3;
 const EM_X86_64 = 62;
@@ -91,5 +95,6 @@ export function parseElf(read: (offset: number, length: number) => Uint8Array): 
     programHeaders: count,
     segments,
     interpreter,
+    executableStack: segments.some((segment) => segment.type === PT_GNU_STACK && (segment.flags & PF_X) !== 0),
   };
 }

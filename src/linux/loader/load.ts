@@ -81,7 +81,7 @@ export function loadProgram(map: MemoryMap, request: LoadRequest): Loaded {
   const stack = map.map({
     address: STACK_TOP - STACK_SIZE,
     length: STACK_SIZE,
-    prot: PROT_READ | PROT_WRITE,
+    prot: PROT_READ | PROT_WRITE | (elf.executableStack ? PROT_EXEC : 0),
     flags: MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
     name: '[stack]',
   });

@@ -21,6 +21,8 @@ import { full, partial, type SyscallEntry } from './entry.ts';
 import { canRead, canWrite, fileIn } from './fs-kernel.ts';
 
 const PROT_WRITE = 2;
+const PROT_MASK = 7;
+const PROT_GROWSDOWN = 0x0100_0000;
 const SEALED = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
 /** Flags that MAP_SHARED_VALIDATE knows (LEGACY_MAP_MASK in include/linux/mman.h), and MAP_FIXED_NOREPLACE. */
 const MAP_KNOWN = 0x7c17_f9f3;
@@ -62,10 +64,15 @@ function sysMunmap(call: Syscall): SyscallResult {
 }
 
 function sysMprotect(call: Syscall): SyscallResult {
-  const prot = call.int(2);
-  // PROT_GROWSDOWN and PROT_GROWSUP are for stacks that grow; these do not.
-  if ((prot & ~7) !== 0) return -EINVAL;
-  return selfOf(call).mm.mprotect(call.uint(0), call.uint(1), prot);
+  const [start, length, prot] = [call.uint(0), call.uint(1), call.int(2)];
+  const { mm } = selfOf(call);
+  if ((prot & ~(PROT_MASK | PROT_GROWSDOWN)) !== 0) return -EINVAL;
+  if ((prot & PROT_GROWSDOWN) === 0 || length === 0 || start % PAGE_SIZE !== 0) return mm.mprotect(start, length, prot);
+  // From the beginning of the stack, so glibc makes it executable for a library that wants that (mm/mprotect.c).
+  const area = mm.find(start);
+  if (area === null) return -ENOMEM;
+  if (area.name !== '[stack]') return -EINVAL;
+  return mm.mprotect(area.start, start - area.start + length, prot & PROT_MASK);
 }
 
 function sysMremap(call: Syscall): SyscallResult {
