@@ -79,6 +79,17 @@ describe.each([0, Number.POSITIVE_INFINITY])('hand-assembled, interpreted %d tim
     expect(cpu.retired).toBe(0);
   });
 
+  it('has all bits of an address that the instruction names', () => {
+    // mov eax, [0x1_0050_0000]: DATA is at its low half; mov eax, [rip - 2^31].
+    for (const [hex, address] of [
+      ['a10000500001000000', 0x1_0050_0000n],
+      ['8b0500000080', BigInt.asUintN(64, BigInt(CODE + 6) - (1n << 31n))],
+    ] as const) {
+      const { cpu, space, context } = machine(hex);
+      expect(cpu.run(space, context, 10, false)).toMatchObject({ kind: 'fault', vector: VECTOR_PF, address, error: 4 });
+    }
+  });
+
   it('raises #DE and #UD', () => {
     const de = machine('31c0 31d2 31db f7f3');
     expect(de.cpu.run(de.space, de.context, 10, false)).toMatchObject({ vector: VECTOR_DE });

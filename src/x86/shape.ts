@@ -45,6 +45,11 @@ export function isAbsolute(mem: MemoryOperand): boolean {
   return mem.base < 0 && mem.index < 0;
 }
 
+/** True for a displacement that a record has room for. MOV with an address of 64 bits has others, and what is relative to rip. */
+export function isRecorded(mem: MemoryOperand): boolean {
+  return !isAbsolute(mem) || (mem.disp >= -(2 ** 31) && mem.disp < 2 ** 32);
+}
+
 /** The shape; `isVector` tells the mnemonics of SSE. */
 export function shapeOf(insn: Instruction, isVector: (op: string) => boolean): Shape {
   const name = insn.op === 'imul' && insn.operands.length > 1 ? 'imul2' : insn.op;
@@ -71,9 +76,10 @@ export function shapeOf(insn: Instruction, isVector: (op: string) => boolean): S
     // pop computes the address with what it makes of rsp.
     const [base, index] = name === 'pop' ? [mem.base, mem.index] : [gpr(mem.base), gpr(mem.index)];
     let address = `[${base}+${index}*${mem.scale}`;
-    if (isAbsolute(mem)) address += mem.disp < 0 ? '-' : '+';
+    if (!isRecorded(mem)) address += mem.disp;
+    else if (isAbsolute(mem)) address += mem.disp < 0 ? '-' : '+';
     else if (mem.disp !== 0) address += '+d';
-    if (isAbsolute(mem) || mem.disp !== 0) disp = mem.disp;
+    if (isRecorded(mem)) disp = mem.disp;
     return `${address}].${mem.segment}${mem.addressSize}.${mem.size}`;
   };
   const operandKey = (operand: Operand): string => {

@@ -8,7 +8,7 @@ import type { Code } from '../wasm/emitter.ts';
 import type { ImmediateOperand, Instruction, MemoryOperand, TargetOperand } from './instruction.ts';
 import { EXIT_KIND_CHAIN, EXIT_KIND_FORWARD, EXIT_KIND_STOP, FUNC_FIX, LoweringContext } from './lowering.ts';
 import { REC_DISP, REC_GPR, REC_IMM, REC_NEXT, REC_RIP, REC_XMM, WAY_UNDONE } from './record.ts';
-import { directionOf, FIRST_PARAMETER, isAbsolute, PARAMETERS } from './shape.ts';
+import { directionOf, FIRST_PARAMETER, isAbsolute, isRecorded, PARAMETERS } from './shape.ts';
 import {
   OFF_BUDGET,
   OFF_EXIT_ADDRESS,
@@ -157,7 +157,10 @@ export class StepContext extends LoweringContext {
       if (mem.scale > 1) code.i64Const(mem.scale === 2 ? 1 : mem.scale === 4 ? 2 : 3).i64Shl();
       add();
     }
-    if (isAbsolute(mem) && mem.disp >= 0) {
+    if (!isRecorded(mem)) {
+      code.i64Const(mem.disp);
+      add();
+    } else if (isAbsolute(mem) && mem.disp >= 0) {
       this.#field32(REC_DISP);
       add();
     } else if (mem.disp !== 0) {
