@@ -3,13 +3,13 @@
  * run of the same.
  */
 
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { CLI } from '../examples/redis/status.ts';
+import { inMachine, natively } from './support/beside-native.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tardigrade-programs-'));
 const SQL = `create table t(a integer primary key, b text);
@@ -17,41 +17,6 @@ with recursive n(i) as (select 1 union all select i + 1 from n where i < 500) in
 create index by_b on t(b);
 select count(*), sum(a), min(b), max(b) from t; select b, a from t order by b limit 3; select 1.0 / 3, round(2.5), abs(-7);
 `;
-
-/** The guest has what is given here and nothing else, natively and in the machine. */
-const ENV = {
-  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-  HOME: '/root',
-  LC_ALL: 'C',
-  TERM: 'dumb',
-};
-
-interface Ended {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function natively(command: readonly string[], input: string): Ended {
-  const { status, stdout, stderr, signal } = spawnSync(command[0]!, command.slice(1), {
-    encoding: 'utf8',
-    env: ENV,
-    input,
-  });
-  // A shell's way of saying it.
-  return { status: signal === 'SIGSEGV' ? 139 : status, stdout, stderr };
-}
-
-function inMachine(command: readonly string[], input: string): Ended {
-  const args = [CLI, 'run', '--replicas', '1', '--', ...command];
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, {
-    encoding: 'utf8',
-    env: ENV,
-    input,
-    timeout: 100_000,
-  });
-  return { status, stdout, stderr };
-}
 
 const PROGRAMS: readonly (readonly [name: string, command: readonly string[], input?: string])[] = [
   ['echo', ['/bin/echo', 'hello', 'world']],
@@ -78,23 +43,19 @@ describe('one replica is like running the program', () => {
   afterAll(() => rmSync(folder, { recursive: true }));
 
   for (const [name, command, input = ''] of PROGRAMS) {
-    test.skipIf(!existsSync(command[0]!))(name, { timeout: 120_000 }, () => {
-      expect(inMachine(command, input)).toEqual(natively(command, input));
+    test.skipIf(!existsSync(command[0]!))(name, { timeout: 120_000 }, async () => {
+      expect(await inMachine(command, { input })).toEqual(await natively(command, { input }));
     });
   }
 
   for (const name of ['static', 'threads', 'crash']) {
-    test.skipIf(!existsSync('/usr/bin/gcc'))(`a C program: ${name}`, { timeout: 120_000 }, () => {
+    test.skipIf(!existsSync('/usr/bin/gcc'))(`a C program: ${name}`, { timeout: 120_000 }, async () => {
       const command = [join(folder, name), 'argument'];
-      const ours = inMachine(command, '');
-      const native = natively(command, '');
-      // Of a crash, we say more on stderr than the kernel does.
-      if (name === 'crash') expect({ ...ours, stderr: '' }).toEqual({ ...native, stderr: '' });
-      else expect(ours).toEqual(native);
+      expect(await inMachine(command)).toEqual(await natively(command));
     });
   }
 
-  test('128 + n when a signal ends it', { timeout: 60_000 }, () => {
-    expect(inMachine(['/bin/sh', '-c', 'kill -TERM $$'], '').status).toBe(143);
+  test('128 + n when a signal ends it', { timeout: 60_000 }, async () => {
+    expect((await inMachine(['/bin/sh', '-c', 'kill -TERM $$'])).status).toBe(143);
   });
 });
