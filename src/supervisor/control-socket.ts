@@ -30,6 +30,8 @@ export class ControlServer {
 
   constructor(service: Controlled) {
     this.#server = createServer((socket) => {
+      // Of an asker that went away before its answer; serve() notices where it still asks.
+      socket.on('error', () => {});
       const answering = serve(socket, service).catch(() => {
         // The asker has gone.
       });
