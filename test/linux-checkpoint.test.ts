@@ -48,7 +48,7 @@ function moved(options: MachineOptions, step: number): Ran & { failovers: number
 }
 
 const PROGRAMS: readonly (readonly [name: string, options: MachineOptions, step: number])[] = [
-  ['a pipeline', { program: '/bin/sh', args: ['-c', 'seq 300 | sort -rn | head -3; exit 3'] }, 60_000],
+  ['a pipeline', { program: '/bin/sh', args: ['-c', 'seq 300 | sort -rn | head -3; exit 3'] }, 25_000],
   [
     'sqlite3',
     {
