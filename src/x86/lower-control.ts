@@ -39,14 +39,12 @@ export const DEPTH_LIMIT = 200;
 
 /** Checks that `size` bytes can be pushed and returns the address's local; rsp is not changed. */
 export function pushSlot(ctx: LoweringContext, size: number): number {
-  ctx.code.localGet(ctx.gpr(RSP)).i64Const(size).i64Sub();
-  return ctx.checkedAddress(size, true);
+  return ctx.checkedAt(RSP, -size, size, true);
 }
 
 /** rsp += delta */
 export function moveStack(ctx: LoweringContext, delta: number): void {
-  const rsp = ctx.gpr(RSP, true);
-  ctx.code.localGet(rsp).i64Const(delta).i64Add().localSet(rsp);
+  ctx.move(RSP, delta);
 }
 
 /** `direct`: the regions of the same module, which are called without a look-up. */
@@ -100,8 +98,7 @@ export function lowerReturn(ctx: LoweringContext, insn: Instruction): void {
   const code = ctx.code;
   const operand = insn.operands[0];
   const extra = operand?.kind === 'imm' ? Number(operand.value & 0xffffn) : 0;
-  code.localGet(ctx.gpr(RSP));
-  const address = ctx.checkedAddress(insn.size, false);
+  const address = ctx.checkedAt(RSP, 0, insn.size, false);
   ctx.loadAt(address, insn.size);
   code.localSet(ctx.next);
   canonicalTarget(ctx, ctx.next);

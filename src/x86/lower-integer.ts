@@ -4,6 +4,7 @@
  */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
+import { constantMove } from './access.ts';
 import { KIND_ADC, KIND_ADD, KIND_DEC, KIND_INC, KIND_LOGIC, KIND_SBB, KIND_SUB, OTHER_FLAGS } from './flags.ts';
 import type { Instruction, Operand } from './instruction.ts';
 import { moveStack, pushRflags, pushSlot, storeField } from './lower-control.ts';
@@ -51,6 +52,15 @@ function store(ctx: LoweringContext, operand: Operand, size: number, value: numb
   ctx.setReg(reg.index, size, reg.high);
 }
 
+/** Writes the destination; where that moved a register by a constant, accesses through it are still known. */
+function keepingTrack(ctx: LoweringContext, insn: Instruction, write: () => void): void {
+  const by = constantMove(insn);
+  const register = by === null ? -1 : asRegister(insn.operands[0]).index;
+  const before = by === null ? null : ctx.accesses.valueOf(register);
+  write();
+  if (by !== null && before !== null) ctx.accesses.moved(register, before, by);
+}
+
 function binary(kind: number, emit: (ctx: LoweringContext) => void, write: boolean): Lowering {
   return (ctx, insn) => {
     const code = ctx.code;
@@ -72,7 +82,7 @@ function binary(kind: number, emit: (ctx: LoweringContext) => void, write: boole
     }
     if (kind !== KIND_LOGIC) ctx.truncate(size);
     const result = ctx.toTemp('i64');
-    if (write) place.write(result);
+    if (write) keepingTrack(ctx, insn, () => place.write(result));
     if (kind === KIND_LOGIC) ctx.setFlags(kind, size, result, -1, -1);
     else ctx.setFlags(kind, size, result, place.value, b);
   };
@@ -168,7 +178,7 @@ integerLowerings.set('lea', (ctx, insn) => {
   if (source.kind !== 'mem') throw new Error('lea');
   ctx.address(source, false);
   const reg = asRegister(insn.operands[0]);
-  ctx.setReg(reg.index, insn.size);
+  keepingTrack(ctx, insn, () => ctx.setReg(reg.index, insn.size));
 });
 
 integerLowerings.set('xchg', (ctx, insn) => {
@@ -250,8 +260,7 @@ integerLowerings.set('pop', (ctx, insn) => {
   const code = ctx.code;
   const size = insn.size;
   const operand = insn.operands[0]!;
-  code.localGet(ctx.gpr(RSP));
-  const slot = ctx.checkedAddress(size, false);
+  const slot = ctx.checkedAt(RSP, 0, size, false);
   ctx.loadAt(slot, size);
   const value = ctx.toTemp('i64');
   if (operand.kind === 'mem') {
@@ -270,8 +279,7 @@ integerLowerings.set('pop', (ctx, insn) => {
 
 integerLowerings.set('leave', (ctx, insn) => {
   const code = ctx.code;
-  code.localGet(ctx.gpr(RBP));
-  const slot = ctx.checkedAddress(insn.size, false);
+  const slot = ctx.checkedAt(RBP, 0, insn.size, false);
   ctx.loadAt(slot, insn.size);
   const value = ctx.toTemp('i64');
   code.localGet(ctx.gpr(RBP)).i64Const(insn.size).i64Add().localSet(ctx.gpr(RSP, true));

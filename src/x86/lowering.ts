@@ -379,6 +379,20 @@ export abstract class LoweringContext {
     return this.checkedAddress(size, write);
   }
 
+  /** As `checked`, for `size` bytes at a constant offset of a register, which no operand names: the stack. */
+  checkedAt(register: number, offset: number, size: number, write: boolean): number {
+    const mem = { base: register, index: -1, scale: 1, disp: offset, segment: 'none', addressSize: 8 } as const;
+    return this.checked({ kind: 'mem', ...mem, size }, size, write);
+  }
+
+  /** register += by */
+  move(register: number, by: number): void {
+    const before = this.accesses.valueOf(register);
+    const local = this.gpr(register, true);
+    this.code.localGet(local).i64Const(by).i64Add().localSet(local);
+    this.accesses.moved(register, before, by);
+  }
+
   /** The address's local when this access was checked with an earlier one or can be with later ones; else -1. */
   #planned(mem: MemoryOperand, size: number, write: boolean): number {
     const { code, accesses } = this;

@@ -6,7 +6,7 @@
 
 import { JUMP_CACHE, JUMP_CACHE_ENTRIES, REGISTER_FILE } from '../lvm/layout.ts';
 import type { Code } from '../wasm/emitter.ts';
-import type { Checked } from './access.ts';
+import type { Known } from './access.ts';
 import {
   EXIT_KIND_CALL,
   EXIT_KIND_RETURN,
@@ -38,7 +38,7 @@ import {
 export interface PathState extends RegisterState {
   readonly flagOpKnown: number;
   readonly mxcsrChecked: boolean;
-  readonly accesses: readonly Checked[];
+  readonly accesses: Known;
 }
 
 interface Stub {
@@ -89,7 +89,9 @@ export class RegionContext extends LoweringContext {
 
   /** Where several paths meet: what is valid and perhaps newer than the register file. */
   meet(valid: RegisterSet, dirty: RegisterSet): void {
-    this.state = { ...stateOf(valid, dirty), flagOpKnown: -1, mxcsrChecked: false, accesses: [] };
+    this.accesses.clear();
+    const accesses = this.accesses.known;
+    this.state = { ...stateOf(valid, dirty), flagOpKnown: -1, mxcsrChecked: false, accesses };
   }
 
   /** Loads what of the registers is not in a local. */

@@ -183,6 +183,12 @@ export class StepContext extends LoweringContext {
     return this.checkedAddress(size, write);
   }
 
+  override checkedAt(register: number, offset: number, size: number, write: boolean): number {
+    this.code.localGet(this.gpr(register));
+    if (offset !== 0) this.code.i64Const(offset).i64Add();
+    return this.checkedAddress(size, write);
+  }
+
   override checkedAligned(mem: MemoryOperand, write: boolean): number {
     const code = this.code;
     this.address(mem);
