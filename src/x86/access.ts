@@ -114,7 +114,7 @@ export class BlockAccesses {
   }
 
   /** The range to check for this access: [low, high) displacements. It counts as checked from here on. */
-  plan(mem: MemoryOperand, size: number, write: boolean): { low: number; high: number } {
+  plan(mem: MemoryOperand, size: number, write: boolean): { low: number; high: number; write: boolean } {
     let low = mem.disp;
     let high = mem.disp + size;
     /** By how much the base will have been moved. */
@@ -140,7 +140,11 @@ export class BlockAccesses {
         if (operand.kind !== 'mem' || operand.size === 0 || !sameRegisters(operand, mem)) continue;
         const writes = k === 0 && (simple || operands.length > 1) && !READS_FIRST.has(op);
         // (the address of what POP writes is computed with what it makes of rsp)
-        if (writes === write && op !== 'pop') include(operand.disp, operand.size);
+        if (op === 'pop') continue;
+        // What is read now and written later is checked for writing at once.
+        const place = operand.disp + moved;
+        if (writes && place >= low && place + operand.size <= high) write = true;
+        if (writes === write) include(operand.disp, operand.size);
       }
       if (onStack && op === 'push' && write) include(-size, size);
       if (onStack && op === 'pop' && !write) include(0, size);
@@ -166,7 +170,7 @@ export class BlockAccesses {
       high: high + offset,
       write,
     });
-    return { low, high };
+    return { low, high, write };
   }
 }
 

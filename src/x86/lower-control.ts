@@ -68,13 +68,20 @@ export function lowerCall(ctx: LoweringContext, insn: Instruction, direct: Reado
     ctx.exitDynamic(EXIT_KIND_CALL, 0);
     return;
   }
-  // The budget is used up; too deep; or an address that the exit path refuses.
+  // The budget is used up; too deep; or the address that the exit path refuses.
+  const leaveWhere = (): void => {
+    code.ifRarely();
+    ctx.exitDynamic(EXIT_KIND_CALL, 0);
+    code.end();
+  };
   code.localGet(ctx.budget).i64Const(0).i64LeS();
-  code.localGet(ctx.depthParam).i32Const(DEPTH_LIMIT).i32GeU().i32Or();
-  if (target.kind !== 'target') code.localGet(to).i64Const(1).i64Sub().i64Const(0xffff_fffe).i64GtU().i32Or();
-  code.ifRarely();
-  ctx.exitDynamic(EXIT_KIND_CALL, 0);
-  code.end();
+  leaveWhere();
+  code.localGet(ctx.depthParam).i32Const(DEPTH_LIMIT).i32GeU();
+  leaveWhere();
+  if (target.kind !== 'target') {
+    code.localGet(to).i64Eqz();
+    leaveWhere();
+  }
   ctx.writeBack();
   const rip = ctx.temp('i32');
   code.localGet(ctx.depthParam).i32Const(1).i32Add();

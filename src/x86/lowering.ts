@@ -399,10 +399,10 @@ export abstract class LoweringContext {
     // With an address-size prefix the sum wraps. In conditional code and loops of a lowering nothing holds.
     if (this.careful || mem.addressSize === 4 || code.depth !== this.blockDepth) return -1;
     if (!accesses.covers(mem, size, write)) {
-      const { low, high } = accesses.plan(mem, size, write);
-      if (high - low === size) return -1;
-      this.address({ ...mem, disp: low });
-      this.checkedAddress(high - low, write);
+      const planned = accesses.plan(mem, size, write);
+      if (planned.high - planned.low === size && planned.write === write) return -1;
+      this.address({ ...mem, disp: planned.low });
+      this.checkedAddress(planned.high - planned.low, planned.write);
     }
     this.address(mem);
     code.i32WrapI64();

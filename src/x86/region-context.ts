@@ -295,8 +295,8 @@ export class RegionContext extends LoweringContext {
       .ifRarely();
     this.#stop(EXIT_BUDGET);
     code.end();
-    // Address 0 or one above 4 GiB: there is nothing to fetch.
-    code.localGet(this.next).i64Const(1).i64Sub().i64Const(0xffff_fffe).i64GtU().ifRarely();
+    // One above 4 GiB does not come here (lower-control.ts). At address 0 there is nothing to fetch.
+    code.localGet(this.next).i64Eqz().ifRarely();
     this.#stop(EXIT_FETCH);
     code.end();
     const rip = this.#packed;

@@ -70,6 +70,7 @@ export function discover(
   let failure: FetchFailure | null = null;
   for (let w = 0; w < work.length; w++) {
     let rip = work[w]!;
+    let ended = false;
     while (!insns.has(rip) && insns.size < limit && (rip === entry || !isElsewhere(rip))) {
       const insn = fetch(space, rip);
       if (isFailure(insn)) {
@@ -84,13 +85,14 @@ export function discover(
           leaders.add(target.address);
           work.push(target.address);
         }
-        if (insn.flow !== 'branch' && insn.flow !== 'call' && insn.flow !== 'call-indirect') break;
+        ended = insn.flow !== 'branch' && insn.flow !== 'call' && insn.flow !== 'call-indirect';
+        if (ended) break;
         leaders.add(next);
       }
       rip = next;
     }
     // What another path has decoded already begins a block where this one joins it.
-    if (insns.has(rip)) leaders.add(rip);
+    if (!ended && insns.has(rip)) leaders.add(rip);
   }
   const starts = [...leaders].filter((rip) => insns.has(rip)).sort((a, b) => a - b);
   const blocks: Block[] = [];
