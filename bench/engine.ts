@@ -38,6 +38,8 @@ const parts = new Set(options.only.split(','));
 const QEMU = ['/usr/bin/qemu-x86_64-static', '/usr/bin/qemu-x86_64'].find((path) => existsSync(path)) ?? null;
 /** Rounds of a kernel that are not counted, and that are. */
 const WARM_UP = 4;
+/** By then a service has written its translated code. */
+const STORE_MS = 5000;
 const ROUNDS = 5;
 
 type Mode = 'native' | 'qemu' | 'engine';
@@ -153,7 +155,8 @@ async function redis(): Promise<void> {
     for (const mode of modes) {
       const server = await startRedis(mode);
       const start = performance.now();
-      await ask(server.port, ['EVAL', script, '0']);
+      const answer = await ask(server.port, ['EVAL', script, '0']);
+      if (!answer.startsWith(':')) throw new Error(`${mode}: redis: ${answer}`);
       times.get(mode)!.push(performance.now() - start);
       await server.stop();
     }
@@ -188,6 +191,8 @@ async function startups(): Promise<void> {
     for (const name of ['redisCold', 'redisWarm']) {
       const server = await startRedis('engine');
       times[name]!.push(server.ms);
+      // A service runs on: what was translated is written some seconds later (src/lvm/node-code-store.ts).
+      if (name === 'redisCold') await new Promise((resolve) => setTimeout(resolve, STORE_MS));
       await server.stop();
     }
   }
@@ -209,7 +214,7 @@ interface Server {
 
 async function startRedis(mode: Mode): Promise<Server> {
   const port = await freePort();
-  const args = ['--port', `${mode === 'engine' ? 6379 : port}`, '--save', '', '--appendonly', 'no'];
+  const args = ['--port', `${mode === 'engine' ? 6379 : port}`, '--save', '', '--protected-mode', 'no'];
   let [command, all] = commandFor(mode, '/usr/bin/redis-server', args);
   if (mode === 'engine') {
     [command, all] = [
@@ -223,8 +228,8 @@ async function startRedis(mode: Mode): Promise<Server> {
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   for (;;) {
     try {
-      await ask(port, ['PING']);
-      break;
+      if ((await ask(port, ['PING'])).startsWith('+PONG')) break;
+      throw new Error('not ready');
     } catch {
       if (child.exitCode !== null) throw new Error(`${mode}: redis-server ended`);
       await new Promise((resolve) => setTimeout(resolve, 5));

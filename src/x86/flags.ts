@@ -2,6 +2,7 @@
  * Lazy arithmetic flags: what the register file's OFF_FLAG_OP, _RESULT, _A and _B mean, and their bits.
  *
  * OFF_FLAG_OP = kind × 4 + log2(operand size); the operands and the result are zero-extended to 64 bits.
+ * Instructions that set only CF or OF leave all that and put these two into higher bits of OFF_FLAG_OP (CHANGED_…).
  * Flags that an instruction leaves undefined have fixed values here (AF of logic and shifts is 0).
  * Source: Intel SDM vol. 1, 3.4.3.1 and appendix A.
  */
@@ -47,9 +48,21 @@ export const KIND_FLOAT = 9;
 /** result = a × b, both sign-extended to 64 bits; CF = OF: it is not the whole product */
 export const KIND_IMUL = 10;
 
+/** OFF_FLAG_OP: the operation; CF (OF) is not its but the next higher bit. */
+export const FLAG_OPERATION = 0xff;
+export const CHANGED_CARRY = 0x100;
+export const CHANGED_OVERFLOW = 0x400;
+
 /** The arithmetic flags of a saved context, in their RFLAGS positions. */
 export function arithmeticFlags(context: Context): number {
-  const op = context.u32[OFF_FLAG_OP >> 2]!;
+  const whole = context.u32[OFF_FLAG_OP >> 2]!;
+  const base = operationFlags(context, whole & FLAG_OPERATION);
+  const mask = (whole & CHANGED_CARRY ? CF : 0) | (whole & CHANGED_OVERFLOW ? OF : 0);
+  const changed = (whole & (CHANGED_CARRY << 1) ? CF : 0) | (whole & (CHANGED_OVERFLOW << 1) ? OF : 0);
+  return (base & ~mask) | (changed & mask);
+}
+
+function operationFlags(context: Context, op: number): number {
   const r = context.u64[OFF_FLAG_RESULT >> 3]!;
   if (op === FLAGS_BITS) return Number(r & BigInt(ARITHMETIC_FLAGS));
   const a = context.u64[OFF_FLAG_A >> 3]!;

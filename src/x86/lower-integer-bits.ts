@@ -4,7 +4,7 @@ import { KIND_LOGIC, KIND_RESULT } from './flags.ts';
 import type { Instruction, Operand } from './instruction.ts';
 import type { Place } from './lower-integer.ts';
 import { asImmediate, asRegister, FUNC_CRC32C, type Lowering, type LoweringContext } from './lowering.ts';
-import { ARITHMETIC_FLAGS, CF, OF, OFF_FS_BASE, OFF_GS_BASE } from './state.ts';
+import { OFF_FS_BASE, OFF_GS_BASE } from './state.ts';
 
 type OpenPlace = (ctx: LoweringContext, operand: Operand, size: number, write?: boolean) => Place;
 type SetCarry = (ctx: LoweringContext, emit: () => void) => void;
@@ -34,6 +34,7 @@ function whenCounted(ctx: LoweringContext, count: { local: number; known: number
   emit();
   ctx.code.end();
   ctx.flagOpKnown = -1;
+  ctx.flagsChanged = 0;
 }
 
 /** Pushes bit `size * 8 - 1` of a local as 0 or 1. */
@@ -164,18 +165,6 @@ function shiftDouble(left: boolean, openPlace: OpenPlace): Lowering {
   };
 }
 
-/** Sets CF and OF from locals of 0 or 1, keeping the rest. */
-function carryAndOverflow(ctx: LoweringContext, carry: number, overflow: number): void {
-  const code = ctx.code;
-  ctx.getFlagsBits();
-  code
-    .i64ExtendI32U()
-    .i64Const(ARITHMETIC_FLAGS & ~(CF | OF))
-    .i64And();
-  code.localGet(carry).i64Or().localGet(overflow).i64Const(11).i64Shl().i64Or();
-  ctx.setFlagsBits();
-}
-
 function rotate(left: boolean, openPlace: OpenPlace): Lowering {
   return (ctx, insn) => {
     const code = ctx.code;
@@ -219,7 +208,7 @@ function rotate(left: boolean, openPlace: OpenPlace): Lowering {
       if (left) code.localGet(carry);
       else topBit(ctx, result, size, 1);
       code.i64Xor().localSet(overflow);
-      carryAndOverflow(ctx, carry, overflow);
+      ctx.changeFlags(carry, overflow);
     });
     place.write(result);
   };
@@ -268,9 +257,10 @@ function rotateCarry(left: boolean, openPlace: OpenPlace): Lowering {
     if (left) code.localGet(carry);
     else topBit(ctx, value, size, 1);
     code.i64Xor().localSet(overflow);
-    carryAndOverflow(ctx, carry, overflow);
+    ctx.changeFlags(carry, overflow);
     code.end();
     ctx.flagOpKnown = -1;
+    ctx.flagsChanged = 0;
     place.write(value);
   };
 }

@@ -376,14 +376,8 @@ integerLowerings.set('sahf', (ctx) => {
 
 /** Sets CF to what `emit` leaves on the stack (an i64 0 or 1), keeping the other flags. */
 export function setCarry(ctx: LoweringContext, emit: () => void): void {
-  ctx.getFlagsBits();
-  ctx.code
-    .i64ExtendI32U()
-    .i64Const(ARITHMETIC_FLAGS & ~CF)
-    .i64And();
   emit();
-  ctx.code.i64Or();
-  ctx.setFlagsBits();
+  ctx.changeFlags(ctx.toTemp('i64'), -1);
 }
 integerLowerings.set('clc', (ctx) => setCarry(ctx, () => ctx.code.i64Const(0)));
 integerLowerings.set('stc', (ctx) => setCarry(ctx, () => ctx.code.i64Const(1)));

@@ -187,6 +187,7 @@ function lower(ctx: LoweringContext, insn: Instruction): void {
   code.end();
   ctx.remaining = remaining;
   ctx.flagOpKnown = -1;
+  ctx.flagsChanged = 0;
 }
 
 for (const op of ['movs', 'stos', 'lods', 'scas', 'cmps']) stringLowerings.set(op, lower);

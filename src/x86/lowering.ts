@@ -14,7 +14,16 @@
 import { PAGE_MASK, PAGE_SIZE, PAGE_STATE, REGISTER_FILE, STATE_NO_READ } from '../lvm/layout.ts';
 import type { Code, ValueType } from '../wasm/emitter.ts';
 import { BlockAccesses } from './access.ts';
-import { KIND_ADD, KIND_DEC, KIND_FLOAT, KIND_INC, KIND_LOGIC, KIND_SUB } from './flags.ts';
+import {
+  CHANGED_CARRY,
+  CHANGED_OVERFLOW,
+  KIND_ADD,
+  KIND_DEC,
+  KIND_FLOAT,
+  KIND_INC,
+  KIND_LOGIC,
+  KIND_SUB,
+} from './flags.ts';
 import type {
   ImmediateOperand,
   Instruction,
@@ -90,6 +99,8 @@ export abstract class LoweringContext {
   remaining = 0;
   /** Flag operation known at translation time (kind × 4 + log2 size), or -1. */
   flagOpKnown = -1;
+  /** CHANGED_… known to be set in the flag operation; with the operation known (`flagOpKnown`), all that are. */
+  flagsChanged = 0;
   /** Nobody can see the flags that this instruction sets. */
   flagsDead = false;
   /** This block has tested that MXCSR wants nothing special (lower-sse-mxcsr.ts). */
@@ -549,6 +560,7 @@ export abstract class LoweringContext {
   setFlags(kind: number, size: number, result: number, a: number, b: number): void {
     const code = this.code;
     this.flagOpKnown = kind * 4 + log2(size);
+    this.flagsChanged = 0;
     if (this.flagsDead) return;
     this.onFlags(false, true);
     code.i32Const(this.flagOpKnown).localSet(this.flagOp);
@@ -579,6 +591,7 @@ export abstract class LoweringContext {
       code.localSet(flag);
     }
     this.flagOpKnown = KIND_FLOAT * 4 + log2(size);
+    this.flagsChanged = 0;
     if (!this.flagsDead) code.i32Const(this.flagOpKnown).localSet(this.flagOp);
   }
 
@@ -606,17 +619,36 @@ export abstract class LoweringContext {
     this.onFlags(false, true);
     this.code.localSet(this.flagResult).i32Const(FLAGS_BITS).localSet(this.flagOp);
     this.flagOpKnown = FLAGS_BITS;
+    this.flagsChanged = 0;
+  }
+
+  /** Sets CF and, unless `overflow` is -1, OF from i64 locals of 0 or 1, and keeps the others. */
+  changeFlags(carry: number, overflow: number): void {
+    if (this.flagsDead) return;
+    this.onFlags(true, true);
+    const code = this.code;
+    const mask = overflow < 0 ? CHANGED_CARRY : CHANGED_CARRY | CHANGED_OVERFLOW;
+    code.localGet(this.flagOp);
+    code
+      .i32Const(~(mask * 3))
+      .i32And()
+      .i32Const(mask)
+      .i32Or();
+    code.localGet(carry).i32WrapI64().i32Const(9).i32Shl().i32Or();
+    if (overflow >= 0) code.localGet(overflow).i32WrapI64().i32Const(11).i32Shl().i32Or();
+    code.localSet(this.flagOp);
+    this.flagsChanged |= mask;
   }
 
   /** Pushes the arithmetic flags as an i32 in their RFLAGS positions. */
   getFlagsBits(): void {
     const code = this.code;
     if (this.flagOpKnown < 0) this.onFlags(true, false);
-    if (this.flagOpKnown === FLAGS_BITS) {
+    if (this.flagOpKnown === FLAGS_BITS && this.flagsChanged === 0) {
       code.localGet(this.flagResult).i32WrapI64();
       return;
     }
-    if (this.flagOpKnown > 0) code.i32Const(this.flagOpKnown);
+    if (this.flagOpKnown > 0 && this.flagsChanged === 0) code.i32Const(this.flagOpKnown);
     else code.localGet(this.flagOp);
     code.localGet(this.flagResult).localGet(this.flagA).localGet(this.flagB).call(FUNC_FLAGS);
   }
@@ -632,7 +664,19 @@ export abstract class LoweringContext {
     const code = this.code;
     const negate = (cc & 1) === 1;
     const op = this.flagOpKnown;
-    if (op > 0 && this.#fused(op >> 2, 1 << (op & 3), cc >> 1)) {
+    const changed = this.flagsChanged & (CONDITION_FLAGS[cc >> 1] ?? 0);
+    if (changed !== 0 && cc >> 1 < 2) {
+      // CF or OF alone.
+      code
+        .localGet(this.flagOp)
+        .i32Const(cc >> 1 === 1 ? 9 : 11)
+        .i32ShrU()
+        .i32Const(1)
+        .i32And();
+      if (negate) code.i32Eqz();
+      return;
+    }
+    if (op > 0 && changed === 0 && this.#fused(op >> 2, 1 << (op & 3), cc >> 1)) {
       if (negate) code.i32Eqz();
       return;
     }
@@ -776,10 +820,23 @@ export abstract class LoweringContext {
     code.end();
     this.reload();
     this.flagOpKnown = -1;
+    this.flagsChanged = 0;
     this.mxcsrChecked = false;
     this.accesses.clear();
   }
 }
+
+/** Which of CF and OF a condition looks at, by pairs of condition codes: O, B, Z, BE, S, P, L, LE. */
+const CONDITION_FLAGS = [
+  CHANGED_OVERFLOW,
+  CHANGED_CARRY,
+  0,
+  CHANGED_CARRY,
+  0,
+  0,
+  CHANGED_OVERFLOW,
+  CHANGED_OVERFLOW,
+] as const;
 
 /** Locals of a type for values inside an instruction. */
 interface Temporaries {

@@ -9,6 +9,9 @@ import { type FunctionBody, patchIndex } from '../wasm/code.ts';
 import { type Code, ModuleBuilder } from '../wasm/emitter.ts';
 import { crc32c } from './crc32c.ts';
 import {
+  CHANGED_CARRY,
+  CHANGED_OVERFLOW,
+  FLAG_OPERATION,
   KIND_ADC,
   KIND_ADD,
   KIND_DEC,
@@ -272,6 +275,12 @@ function flagBits(f: Code, mulhu: number): Code {
   const top = f.local('i64');
   const kind = f.local('i32');
   const t = f.local('i64');
+  f.localGet(op)
+    .i32Const(CHANGED_CARRY | CHANGED_OVERFLOW)
+    .i32And()
+    .if();
+  changedFlags(f, op, r, a, b);
+  f.end();
   f.localGet(op).i32Eqz().if();
   f.localGet(r).i32WrapI64().return();
   f.end();
@@ -360,6 +369,33 @@ function flagBits(f: Code, mulhu: number): Code {
   );
   f.end();
   return f.unreachable().end();
+}
+
+/** Returns the operation's flags with the CF and OF that have been set since. */
+function changedFlags(f: Code, op: number, r: number, a: number, b: number): void {
+  const mask = f.local('i32');
+  /** CF and OF in their positions, from the bits of `op` that are `by` above CHANGED_…. */
+  const both = (by: number): void => {
+    f.localGet(op)
+      .i32Const(8 + by)
+      .i32ShrU()
+      .i32Const(1)
+      .i32And();
+    f.localGet(op)
+      .i32Const(10 + by)
+      .i32ShrU()
+      .i32Const(1)
+      .i32And()
+      .i32Const(11)
+      .i32Shl()
+      .i32Or();
+  };
+  both(0);
+  f.localSet(mask);
+  f.localGet(op).i32Const(FLAG_OPERATION).i32And().localGet(r).localGet(a).localGet(b).call(f.index);
+  f.localGet(mask).i32Const(-1).i32Xor().i32And();
+  both(1);
+  f.localGet(mask).i32And().i32Or().return();
 }
 
 /** Pushes whether r, of top + 1 bits, is not the whole signed product of a and b. */

@@ -37,6 +37,7 @@ import {
 /** What is known at the end of a block and holds in one that only it leads to. */
 export interface PathState extends RegisterState {
   readonly flagOpKnown: number;
+  readonly flagsChanged: number;
   readonly mxcsrChecked: boolean;
   readonly accesses: Known;
 }
@@ -74,15 +75,17 @@ export class RegionContext extends LoweringContext {
     return {
       ...stateOf(this.#valid, this.#dirty),
       flagOpKnown: this.flagOpKnown,
+      flagsChanged: this.flagsChanged,
       mxcsrChecked: this.mxcsrChecked,
       accesses: this.accesses.known,
     };
   }
 
-  set state({ valid, dirty, flagOpKnown, mxcsrChecked, accesses }: PathState) {
+  set state({ valid, dirty, flagOpKnown, flagsChanged, mxcsrChecked, accesses }: PathState) {
     this.#valid = { ...valid };
     this.#dirty = { ...dirty };
     this.flagOpKnown = flagOpKnown;
+    this.flagsChanged = flagsChanged;
     this.mxcsrChecked = mxcsrChecked;
     this.accesses.known = accesses;
   }
@@ -91,7 +94,7 @@ export class RegionContext extends LoweringContext {
   meet(valid: RegisterSet, dirty: RegisterSet): void {
     this.accesses.clear();
     const accesses = this.accesses.known;
-    this.state = { ...stateOf(valid, dirty), flagOpKnown: -1, mxcsrChecked: false, accesses };
+    this.state = { ...stateOf(valid, dirty), flagOpKnown: -1, flagsChanged: 0, mxcsrChecked: false, accesses };
   }
 
   /** Loads what of the registers is not in a local. */

@@ -104,9 +104,9 @@ export class StepContext extends LoweringContext {
   }
 
   protected override onFlags(read: boolean, write: boolean): void {
-    if (write) this.#seen.flagsWritten = true;
     // What an instruction has set itself it need not load.
     if ((read && !this.#seen.flagsWritten) || this.#isConditional) this.#seen.flagsRead = true;
+    if (write) this.#seen.flagsWritten = true;
   }
 
   override get budget(): number {
