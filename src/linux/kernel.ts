@@ -28,6 +28,7 @@ import type { Process } from './process.ts';
 import { Scheduler } from './scheduler.ts';
 import type { SignalFile, SignalInfo } from './signalfd.ts';
 import { deliver, describeState, raiseFault, sendToProcess, sendToThread } from './signals.ts';
+import { placeText, Symbolizer } from './symbolizer.ts';
 import { BLOCKED, NO_RESULT } from './syscall.ts';
 import { handlerOf, nameOf } from './syscalls/table.ts';
 import { Thread } from './thread.ts';
@@ -345,8 +346,10 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
 
   /** Something made the process dump core. */
   crashed(thread: Thread, { signo, address }: SignalInfo): void {
+    const { process, context } = thread;
     const where = address === undefined ? '' : `, address 0x${address.toString(16)}`;
-    this.lastCrash = `process ${thread.process.pid} (${thread.process.comm}): signal ${signo}${where}, ${describeState(thread)}`;
+    const place = placeText(new Symbolizer().find(process.mm, context.rip));
+    this.lastCrash = `process ${process.pid} (${process.comm}): signal ${signo}${where}, in ${place}, ${describeState(thread)}`;
   }
 
   /** The first process has ended; all others end with it. */
