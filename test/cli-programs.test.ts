@@ -4,7 +4,7 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -54,6 +54,15 @@ describe('one replica is like running the program', () => {
       expect(await inMachine(command)).toEqual(await natively(command));
     });
   }
+
+  test('also when it is looked at', { timeout: 60_000 }, async () => {
+    const [trace, profile] = [join(folder, 'trace'), join(folder, 'profile')];
+    const command = ['/bin/sh', '-c', 'seq 100000 | sort -rn | tail -1; exit 4'];
+    const options = ['--trace', `syscalls:${trace}`, '--profile', profile];
+    expect(await inMachine(command, { options })).toEqual(await natively(command));
+    expect(readFileSync(trace, 'utf8')).toMatch(/^1\/1 @\d+ exit_group\(4\) = \?$/m);
+    expect(readFileSync(profile, 'utf8')).toMatch(/^ *\d+\.\d+% .* \/\S+\/(sort|libc\.so\.6)$/m);
+  });
 
   test('128 + n when a signal ends it', { timeout: 60_000 }, async () => {
     expect((await inMachine(['/bin/sh', '-c', 'kill -TERM $$'])).status).toBe(143);

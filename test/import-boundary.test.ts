@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 
-const FOLDERS = ['image', 'linux', 'tcpip', 'x86', 'wasm', 'checkpoint', 'record', 'replication', 'sim'];
+const FOLDERS = ['image', 'linux', 'tcpip', 'x86', 'wasm', 'checkpoint', 'record', 'replication', 'sim', 'trace'];
 const FORBIDDEN: readonly RegExp[] = [
   /from '(node:[a-z_/]+)'/,
   /\bDate\s*[.(]/,

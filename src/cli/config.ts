@@ -25,6 +25,8 @@ const schema = v.strictObject({
   epoch: v.optional(text),
   memory: v.optional(text),
   'data-dir': v.optional(v.string()),
+  trace: v.optional(v.string()),
+  profile: v.optional(v.string()),
   json: v.optional(v.boolean()),
 });
 

@@ -7,6 +7,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { EXIT_FAILURE, formatError, isCodedError, OperatorError } from './errors.ts';
 import { say } from './output.ts';
 import { DEFAULTS } from './run-options.ts';
+import { TRACE_KINDS } from './values.ts';
 import { packageVersion } from './version.ts';
 
 /** Sets process.exitCode; does not end the process, so that output gets out. */
@@ -67,6 +68,11 @@ export function command(): Command {
     .option('--epoch <ms>', `longest time between two checkpoints (default ${DEFAULTS.epoch})`)
     .option('--memory <size>', `most memory that the guest may have (default ${DEFAULTS.memory})`)
     .option('--data-dir <dir>', 'keep the state here: a run after everything stopped goes on from it')
+    .option(
+      '--trace <kinds[:file]>',
+      `write what the guest does to FILE or stderr: ${TRACE_KINDS.join(', ')} (with --replicas 1)`,
+    )
+    .option('--profile <file>', 'write the functions that the guest spends its instructions in (with --replicas 1)')
     .option('--json', 'tell what happens as lines of JSON on stderr')
     .addHelpText(
       'after',

@@ -4,7 +4,16 @@ import { resolve } from 'node:path';
 import { parseMount } from '../image/mounts.ts';
 import type { Config } from './config.ts';
 import { OperatorError } from './errors.ts';
-import { bad, type Publish, parseEnv, parseInteger, parseMemory, parsePublish } from './values.ts';
+import {
+  bad,
+  type Publish,
+  parseEnv,
+  parseInteger,
+  parseMemory,
+  parsePublish,
+  parseTrace,
+  type Trace,
+} from './values.ts';
 
 export interface RunRequest {
   readonly replicas: number;
@@ -23,6 +32,10 @@ export interface RunRequest {
   readonly memory: number;
   /** Absolute host path. */
   readonly dataDir: string | null;
+  /** Absolute host path in `file`. */
+  readonly trace: Trace | null;
+  /** Absolute host path. */
+  readonly profile: string | null;
   readonly json: boolean;
   readonly program: string;
   readonly args: readonly string[];
@@ -62,6 +75,11 @@ export function runRequest(config: Config, given: Config, words: readonly string
   if (replicas === 1 && config['data-dir'] !== undefined) {
     throw contradiction('--data-dir with --replicas 1', 'One replica keeps nothing on disk; leave --data-dir out.');
   }
+  for (const tool of ['trace', 'profile'] as const) {
+    if (replicas > 1 && config[tool] !== undefined) {
+      throw contradiction(`--${tool} with ${replicas} replicas`, `Run the program with --replicas 1 to look at it.`);
+    }
+  }
   const rootfs = resolve(host.cwd, config.rootfs ?? DEFAULTS.rootfs);
   const inherited = replicas === 1 ? defined(host.env) : SERVICE_ENV;
   const env: Record<string, string> = { ...inherited };
@@ -70,6 +88,8 @@ export function runRequest(config: Config, given: Config, words: readonly string
     if (pair !== null) env[pair[0]] = pair[1];
   }
   const dataDir = config['data-dir'];
+  const trace = config.trace === undefined ? null : parseTrace(config.trace);
+  if (config.profile === '') throw bad('profile', '""', 'give a file');
   if (dataDir === '') throw bad('data-dir', '""', 'give a folder');
   return {
     replicas,
@@ -84,6 +104,8 @@ export function runRequest(config: Config, given: Config, words: readonly string
     epochMs: parseInteger('epoch', config.epoch ?? DEFAULTS.epoch, 1, 10_000),
     memory: parseMemory(config.memory ?? DEFAULTS.memory),
     dataDir: dataDir === undefined ? null : resolve(host.cwd, dataDir),
+    trace: trace === null ? null : { ...trace, file: trace.file === null ? null : resolve(host.cwd, trace.file) },
+    profile: config.profile === undefined ? null : resolve(host.cwd, config.profile),
     json: config.json ?? false,
     program,
     args,

@@ -77,11 +77,31 @@ test('contradictions', () => {
   const request = (flags: Record<string, unknown>) => () => runRequest(fromFlags(flags), fromFlags(flags), ['x'], host);
   expect(codeOf(request({ replicas: '1', epoch: '5' }))).toBe('TG_CONTRADICTION');
   expect(codeOf(request({ replicas: '1', dataDir: '/d' }))).toBe('TG_CONTRADICTION');
+  expect(codeOf(request({ trace: 'syscalls' }))).toBe('TG_CONTRADICTION');
+  expect(codeOf(request({ profile: 'p' }))).toBe('TG_CONTRADICTION');
   expect(codeOf(request({ publish: ['7000:1', '7000:2'] }))).toBe('TG_CONTRADICTION');
   expect(codeOf(request({ publish: ['7000', '0.0.0.0:7000'] }))).toBe('no error');
   expect(codeOf(request({ file: ['x'] }))).toBe('no error');
   expect(codeOf(request({ file: ['/x:y'] }))).toBe('TG_BAD_FILE_MOUNT');
   expect(codeOf(() => runRequest({}, {}, [], host))).toBe('TG_USAGE');
+});
+
+test('traces and profiles', () => {
+  const request = (flags: Record<string, unknown>) =>
+    runRequest(fromFlags({ replicas: '1', ...flags }), {}, ['x'], host);
+  expect(request({})).toMatchObject({ trace: null, profile: null });
+  expect(request({ trace: 'syscalls', profile: 'p' })).toMatchObject({
+    trace: { kinds: ['syscalls'], file: null },
+    profile: '/work/p',
+  });
+  expect(request({ trace: 'syscalls,syscalls:a:b' }).trace).toEqual({ kinds: ['syscalls'], file: '/work/a:b' });
+  for (const trace of ['', 'all', 'syscalls,', 'syscalls:']) {
+    expect(
+      codeOf(() => request({ trace })),
+      trace,
+    ).toBe('TG_BAD_OPTION');
+  }
+  expect(codeOf(() => request({ profile: '' }))).toBe('TG_BAD_OPTION');
 });
 
 test('one replica runs in the caller’s environment and folder, a service does not', () => {

@@ -1,6 +1,9 @@
 /** The values of options, from text to what they mean. Each throws TG_BAD_OPTION with what would be right. */
 
+import { TRACE_KINDS, type TraceKind } from '../trace/kinds.ts';
 import { OperatorError } from './errors.ts';
+
+export { TRACE_KINDS };
 
 /** One published port: clients connect to host:port, the guest listens on guestPort. */
 export interface Publish {
@@ -41,6 +44,25 @@ export function parseMemory(text: string): number {
   const bytes = Math.floor(Number(match[1]) * (UNITS[match[2]?.toLowerCase() ?? ''] ?? 1));
   if (bytes < MEMORY_MIN || bytes > MEMORY_MAX) throw bad('memory', text, 'give 16M to 4080M');
   return bytes;
+}
+
+export interface Trace {
+  readonly kinds: readonly TraceKind[];
+  /** As given; null: standard error. */
+  readonly file: string | null;
+}
+
+/** `KINDS[:FILE]`, KINDS separated by commas. */
+export function parseTrace(text: string): Trace {
+  const colon = text.indexOf(':');
+  const words = (colon < 0 ? text : text.slice(0, colon)).split(',');
+  const unknown = words.find((word) => !TRACE_KINDS.some((kind) => kind === word));
+  if (unknown !== undefined) {
+    throw bad('trace', text, `"${unknown}" is no kind of trace; there are ${TRACE_KINDS.join(', ')}`);
+  }
+  const file = colon < 0 ? null : text.slice(colon + 1);
+  if (file === '') throw bad('trace', text, 'give a file behind the colon, or leave the colon out');
+  return { kinds: [...new Set(words as TraceKind[])], file };
 }
 
 /** A whole number within [min, max]. */

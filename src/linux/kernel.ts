@@ -29,7 +29,7 @@ import { Scheduler } from './scheduler.ts';
 import type { SignalFile, SignalInfo } from './signalfd.ts';
 import { deliver, describeState, raiseFault, sendToProcess, sendToThread } from './signals.ts';
 import { placeText, Symbolizer } from './symbolizer.ts';
-import { BLOCKED, NO_RESULT } from './syscall.ts';
+import { BLOCKED, NO_RESULT, type SyscallHandler } from './syscall.ts';
 import { handlerOf, nameOf } from './syscalls/table.ts';
 import { Thread } from './thread.ts';
 import type { TimerFile } from './timerfd.ts';
@@ -38,7 +38,12 @@ import { type UnixHost, UnixNames } from './unix-socket.ts';
 export interface KernelDeps {
   readonly lvm: Lvm;
   readonly makeCpu: (environment: CpuEnvironment) => VirtualCpu;
+  /** What looks at system calls stands in the way of their handlers (trace/). */
+  readonly observeCalls?: ((find: FindHandler) => FindHandler) | undefined;
 }
+
+/** The handler of a system call by its number; one that nobody has implemented has one as well. */
+export type FindHandler = (number: number) => SyscallHandler;
 
 /** The first process: like in a container, it has nobody above it. */
 const INIT_PID = 1;
@@ -87,6 +92,7 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
   consoleInput: ConsoleInput = new ConsoleInput((part) => this.ledger.touch(part));
 
   readonly #call = new Call(this);
+  readonly #findHandler: FindHandler;
   #clock: ClockSample;
   /** Time went on since the timers were last looked at. */
   #clockMoved = true;
@@ -102,8 +108,10 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
   readonly #timerProcesses = new Set<Process>();
   readonly #signalFiles = new Set<SignalFile>();
 
-  constructor({ lvm, makeCpu }: KernelDeps) {
+  constructor({ lvm, makeCpu, observeCalls }: KernelDeps) {
     this.lvm = lvm;
+    const find: FindHandler = (number) => handlerOf(number) ?? this.#unimplemented;
+    this.#findHandler = observeCalls?.(find) ?? find;
     this.#clock = lvm.clock();
     this.cpu = makeCpu({ readTsc: () => BigInt(this.sampleClock().monotonicUs) * 1000n });
   }
@@ -189,8 +197,7 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
   #execute(thread: Thread, exact: boolean): void {
     if (!exact) this.#left -= CALL_COST;
     const number = thread.call;
-    const handler = handlerOf(number);
-    const result = handler === undefined ? this.#unimplemented(number) : handler(this.#call.begin(thread));
+    const result = this.#findHandler(number)(this.#call.begin(thread));
     const { context, process } = thread;
     if (process.space.hasWritten) process.mm.publish();
     if (result === BLOCKED || thread.dead) return;
@@ -207,11 +214,11 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
     }
   }
 
-  #unimplemented(number: number): number {
+  readonly #unimplemented: SyscallHandler = ({ number }) => {
     const name = nameOf(number);
     this.unimplementedCalls.set(name, (this.unimplementedCalls.get(name) ?? 0) + 1);
     return -ENOSYS;
-  }
+  };
 
   // --- time ---
 

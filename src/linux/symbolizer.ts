@@ -13,7 +13,7 @@ export interface Place {
   readonly module: string;
   /** Null: there is no symbol for it. */
   readonly symbol: string | null;
-  /** In the function; without one, in the file or area. */
+  /** In the function; without one the ELF file's own address (as objdump shows it), or the offset in the file or area. */
   readonly offset: number;
 }
 
@@ -30,8 +30,8 @@ export class Symbolizer {
     const table = this.#table(file.inode);
     const own = table?.addressOf(offset) ?? null;
     const found = own === null ? null : table!.find(own);
-    if (found === null) return { module: file.path, symbol: null, offset };
-    return { module: file.path, symbol: found.name, offset: own! - found.start };
+    if (found !== null) return { module: file.path, symbol: found.name, offset: own! - found.start };
+    return { module: file.path, symbol: null, offset: own ?? offset };
   }
 
   #table(inode: Inode): SymbolTable | null {

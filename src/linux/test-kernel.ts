@@ -4,7 +4,7 @@
  */
 
 import type { ClockSample, GuestExit, ImageEntry, Input, Lvm } from '../lvm/api.ts';
-import type { CpuExit, VirtualCpu } from '../lvm/cpu.ts';
+import type { CodeTier, CpuExit, VirtualCpu } from '../lvm/cpu.ts';
 import { type Context, R8, R9, R10, RAX, RDI, RDX, RSI } from '../x86/state.ts';
 import { boot } from './boot.ts';
 import { FakeImage, type FakeNode } from './fs/test-host.ts';
@@ -109,6 +109,10 @@ export class TestKernel implements Lvm, VirtualCpu {
   }
 
   warm(): void {}
+
+  tierAt(): CodeTier {
+    return 'interpreted';
+  }
 
   // --- Lvm
 

@@ -23,6 +23,9 @@ export type CpuExit =
 /** See `takeTranslated`; larger than any address. */
 export const ENTRY_KIND = 2 ** 32;
 
+/** What there is to run at an address: nothing but the interpreter's, a translation, a better one (x86/code-group.ts). */
+export type CodeTier = 'interpreted' | 'translated' | 'hot';
+
 export interface VirtualCpu {
   /**
    * Runs `context` in `space` until an exit. At least one instruction is retired unless the exit is a fault. `budget` is
@@ -48,6 +51,9 @@ export interface VirtualCpu {
 
   /** Translates ahead of time what another CPU has translated; where nothing is executable (any more) nothing is done. */
   warm(space: AddressSpace, entries: readonly number[]): void;
+
+  /** The best code that there is for an address now. For profiles. */
+  tierAt(space: AddressSpace, rip: number): CodeTier;
 }
 
 /** What the CPU asks of the machine around it. */

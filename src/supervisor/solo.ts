@@ -12,12 +12,14 @@ import { HostClock } from '../lvm/host-clock.ts';
 import { openImage } from '../lvm/node-image.ts';
 import { NodeLvm } from '../lvm/node-lvm.ts';
 import { GuestRunner } from '../replica/guest-runner.ts';
-import { cpuMaker, linux } from '../replica/linux-machine.ts';
+import { cpuMaker, linux, observed } from '../replica/linux-machine.ts';
 import type { Machine } from '../replica/machine.ts';
+import { GuestTools } from '../trace/guest-tools.ts';
 import { CodedFailure } from './coded-failure.ts';
 import { ConsoleWriter } from './console-writer.ts';
 import type { Controlled } from './control-socket.ts';
 import type { Tell } from './events.ts';
+import { LineFile } from './line-file.ts';
 import type { RunFolder } from './run-folder.ts';
 import { publishedAs } from './status.ts';
 
@@ -50,6 +52,9 @@ export class SoloService implements Controlled {
   #published: Published | null = null;
   #machine: Machine | null = null;
   #crash: string | null = null;
+  #tools: GuestTools | null = null;
+  #trace: LineFile | null = null;
+  #profile: LineFile | null = null;
   #runner: GuestRunner | null = null;
   #immediate: NodeJS.Immediate | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -83,7 +88,9 @@ export class SoloService implements Controlled {
       tell({ event: 'started', id: folder.id, publish: publishedAs(request.publish) });
       const { program, args, env, cwd, memory } = request;
       const deps = { lvm: this.#lvm, makeCpu: cpuMaker() };
-      this.#machine = linux.boot(deps, { program, args, env, cwd, memoryLimit: memory });
+      this.#openTools();
+      const factory = this.#tools === null ? linux : observed(this.#tools);
+      this.#machine = factory.boot(deps, { program, args, env, cwd, memoryLimit: memory });
       this.#runner = new GuestRunner(this.#machine, this.#lvm);
       process.stdin.on('data', this.#onData).once('end', this.#onEnd).once('error', this.#onEnd);
       this.#wake();
@@ -154,6 +161,7 @@ export class SoloService implements Controlled {
     if (runner === null || this.#writers.some((writer) => writer.queued > OUTPUT_MAX)) return;
     try {
       if (runner.hasWork) runner.run();
+      this.#trace?.flush();
       this.#reportCrash();
     } catch (error) {
       this.#runner = null;
@@ -168,6 +176,23 @@ export class SoloService implements Controlled {
       this.#timer = setTimeout(this.#turn, Math.max(1, Math.ceil(runner.sleepMs)));
     }
   };
+
+  /** Before anything runs: a file that can not be written is said at once. */
+  #openTools(): void {
+    const { trace, profile } = this.#options.request;
+    if (trace === null && profile === null) return;
+    if (trace !== null) this.#trace = new LineFile(trace.file);
+    if (profile !== null) this.#profile = new LineFile(profile);
+    const write = this.#trace?.line ?? (() => {});
+    this.#tools = new GuestTools({ trace: trace?.kinds ?? [], write, profile: profile !== null });
+  }
+
+  #closeTools(): void {
+    this.#trace?.close();
+    const report = this.#tools?.profile?.report();
+    if (report !== undefined) this.#profile?.line(report.trimEnd());
+    this.#profile?.close();
+  }
 
   /** The one thing that is said here beside what the program says. */
   #reportCrash(): void {
@@ -208,5 +233,6 @@ export class SoloService implements Controlled {
     this.#gateway?.close();
     process.stdin.off('data', this.#onData).off('end', this.#onEnd).off('error', this.#onEnd);
     process.stdin.pause().unref?.();
+    this.#closeTools();
   }
 }

@@ -4,7 +4,7 @@
  */
 
 import type { AddressSpace } from '../lvm/address-space.ts';
-import { type CpuEnvironment, type CpuExit, ENTRY_KIND, type VirtualCpu } from '../lvm/cpu.ts';
+import { type CodeTier, type CpuEnvironment, type CpuExit, ENTRY_KIND, type VirtualCpu } from '../lvm/cpu.ts';
 import { REGISTER_FILE, USER_END } from '../lvm/layout.ts';
 import { type CodeGroup, KIND_HOT } from './code-group.ts';
 import { canonicalFlags } from './flags.ts';
@@ -240,6 +240,10 @@ export class TranslatingCpu implements VirtualCpu {
       const rip = entry % ENTRY_KIND;
       if (space.isExecutable(rip)) code.warm(rip, Math.floor(entry / ENTRY_KIND) === KIND_HOT);
     }
+  }
+
+  tierAt(space: AddressSpace, rip: number): CodeTier {
+    return this.#spaces.get(space)?.code.tierAt(rip) ?? 'interpreted';
   }
 }
 

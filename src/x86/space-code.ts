@@ -4,9 +4,17 @@
  */
 
 import type { AddressSpace } from '../lvm/address-space.ts';
-import { ENTRY_KIND } from '../lvm/cpu.ts';
+import { type CodeTier, ENTRY_KIND } from '../lvm/cpu.ts';
 import { COMPARED, COMPARED_SIZE, PAGE_SHIFT, RECORDS, REGISTER_FILE } from '../lvm/layout.ts';
-import { type CodeGroup, type CodeModule, type CodeSpace, covers, KIND_COLD, type Piece } from './code-group.ts';
+import {
+  type CodeGroup,
+  type CodeModule,
+  type CodeSpace,
+  covers,
+  KIND_COLD,
+  KIND_HOT,
+  type Piece,
+} from './code-group.ts';
 import { Interpreter } from './interpreter.ts';
 import { SLOT_INTERPRET, SLOT_UNFETCHABLE } from './lowering.ts';
 import { type HelperImports, jumpCacheEntry, type ModuleImports, TABLE_LIMIT } from './module.ts';
@@ -190,6 +198,17 @@ export class SpaceCode implements CodeSpace {
       }
     }
     if (most >= HOT_SAMPLES) this.#heat(hottest);
+  }
+
+  /** As VirtualCpu.tierAt has it. */
+  tierAt(rip: number): CodeTier {
+    let tier: CodeTier = 'interpreted';
+    for (const group of this.#byPage.get(rip >>> PAGE_SHIFT) ?? []) {
+      if (!group.pieces.some((piece) => covers(piece, rip))) continue;
+      if (group.kind === KIND_HOT) return 'hot';
+      tier = 'translated';
+    }
+    return tier;
   }
 
   /** The region at `rip`, or if `hot` the hot code for it, is ready to run afterwards. */

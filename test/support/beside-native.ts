@@ -31,6 +31,8 @@ const RUN_MS_MAX = 1_500_000;
 export interface Place {
   readonly input?: string;
   readonly cwd?: string;
+  /** Of `tardigrade run`. */
+  readonly options?: readonly string[];
 }
 
 const SIGNALS: Readonly<Record<string, number>> = { SIGILL: 4, SIGABRT: 6, SIGKILL: 9, SIGSEGV: 11, SIGTERM: 15 };
@@ -40,7 +42,8 @@ export function natively(command: readonly string[], place: Place = {}): Promise
 }
 
 export async function inMachine(command: readonly string[], place: Place = {}): Promise<Ended> {
-  const ended = await run([process.execPath, CLI, 'run', '--replicas', '1', '--', ...command], place);
+  const { options = [] } = place;
+  const ended = await run([process.execPath, CLI, 'run', '--replicas', '1', ...options, '--', ...command], place);
   // Of a guest that crashed we say more than the kernel does.
   return { ...ended, stderr: ended.stderr.replace(/^tardigrade: TG_GUEST_CRASHED: .*\n/gm, '') };
 }

@@ -101,4 +101,5 @@ export const noCpu = (): VirtualCpu => ({
   drop: () => {},
   takeTranslated: () => [],
   warm: () => {},
+  tierAt: () => 'interpreted' as const,
 });

@@ -18,6 +18,8 @@ const request = {
   env: {},
   cwd: '/',
   epochMs: 10,
+  trace: null,
+  profile: null,
   memory: 1 << 30,
   dataDir,
   json: true,

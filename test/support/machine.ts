@@ -12,6 +12,7 @@ import { restore } from '../../src/linux/restore.ts';
 import type { GuestExit, Input, Lvm } from '../../src/lvm/api.ts';
 import type { VirtualCpu } from '../../src/lvm/cpu.ts';
 import { openImage } from '../../src/lvm/node-image.ts';
+import { GuestTools } from '../../src/trace/guest-tools.ts';
 import { TranslatingCpu } from '../../src/x86/cpu.ts';
 import type { Translations } from '../../src/x86/translations.ts';
 import { Random } from './random.ts';
@@ -38,6 +39,8 @@ export interface MachineOptions extends Partial<BootOptions> {
   readonly often?: number;
   /** Instead of the translating one. */
   readonly cpu?: VirtualCpu;
+  /** What looks at the guest. */
+  readonly tools?: GuestTools;
 }
 
 export class Machine implements Lvm {
@@ -45,6 +48,7 @@ export class Machine implements Lvm {
   readonly #image;
   readonly #random: Random;
   readonly #still: boolean;
+  readonly #tools: GuestTools;
   #jumpedUs = 1_000_000;
   readonly inputs: Input[] = [];
   readonly packets: Uint8Array[] = [];
@@ -63,18 +67,20 @@ export class Machine implements Lvm {
     translations,
     often,
     cpu,
+    tools,
     ...rest
   }: MachineOptions) {
     this.#image = openImage(rootfs, files);
     this.#random = new Random(seed);
     this.#still = still;
+    this.#tools = tools ?? new GuestTools({ trace: [], write: () => {}, profile: false });
     // One CPU for all kernels of a machine that is moved: its translations stay.
     const readTsc = () => BigInt(this.clock().monotonicUs) * 1000n;
     this.cpu = cpu ?? new TranslatingCpu({ readTsc }, translations, often);
     const bytes = new TextEncoder().encode(stdin);
     if (bytes.length > 0) this.inputs.push({ kind: 'stdin', bytes });
     this.inputs.push({ kind: 'stdin', bytes: new Uint8Array(0) });
-    this.kernel = boot(this.#deps, {
+    this.kernel = boot(this.#tools.deps(this.#deps), {
       program,
       args: [],
       env: { PATH: '/usr/bin:/bin', HOME: '/root', LC_ALL: 'C' },
@@ -82,6 +88,7 @@ export class Machine implements Lvm {
       memoryLimit: 1 << 30,
       ...rest,
     });
+    this.#tools.attach(this.kernel);
   }
 
   get #deps() {
@@ -156,7 +163,12 @@ export class Machine implements Lvm {
   moveTo(shadow: Shadow): void {
     for (const space of this.kernel.spaces.values()) this.cpu.drop(space);
     const { spaces, instructions } = shadow;
-    this.kernel = restore(this.#deps, { spaces: new Map(spaces), parts: shadow.sortedParts(), instructions });
+    this.kernel = restore(this.#tools.deps(this.#deps), {
+      spaces: new Map(spaces),
+      parts: shadow.sortedParts(),
+      instructions,
+    });
+    this.#tools.attach(this.kernel);
   }
 }
 

@@ -301,6 +301,7 @@ function makeImage(folder: string): void {
 }
 
 class Fuzz implements VirtualCpu {
+  readonly tierAt = () => 'interpreted' as const;
   retired = 0;
   readonly #folder: string;
   readonly #options: FuzzOptions;

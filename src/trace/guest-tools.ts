@@ -1,0 +1,47 @@
+/** Puts into a machine, when it is made, what looks at its guest: traces, a profile. */
+
+import type { FindHandler, Kernel, KernelDeps } from '../linux/kernel.ts';
+import type { CpuEnvironment, VirtualCpu } from '../lvm/cpu.ts';
+import type { TraceKind } from './kinds.ts';
+import { Profile, ProfilingCpu } from './profile.ts';
+import { traceCalls, type WriteLine } from './syscall-trace.ts';
+
+export interface GuestToolOptions {
+  readonly trace: readonly TraceKind[];
+  /** Takes the lines of a trace, without newlines. */
+  readonly write: WriteLine;
+  readonly profile: boolean;
+}
+
+export class GuestTools {
+  readonly profile: Profile | null;
+  readonly #options: GuestToolOptions;
+  #kernel: Kernel | null = null;
+
+  constructor(options: GuestToolOptions) {
+    this.#options = options;
+    this.profile = options.profile ? new Profile(this.#current) : null;
+  }
+
+  /** What the kernel is to be made with. `attach` must follow before it runs. */
+  deps({ lvm, makeCpu }: KernelDeps): KernelDeps {
+    const { trace, write } = this.#options;
+    const observe = (find: FindHandler): FindHandler => traceCalls(find, this.#current, write);
+    return {
+      lvm,
+      makeCpu: (environment: CpuEnvironment) => this.cpu(makeCpu(environment)),
+      observeCalls: trace.includes('syscalls') ? observe : undefined,
+    };
+  }
+
+  /** The CPU with what looks at it in front. */
+  cpu(cpu: VirtualCpu): VirtualCpu {
+    return this.profile === null ? cpu : new ProfilingCpu(cpu, this.profile);
+  }
+
+  attach(kernel: Kernel): void {
+    this.#kernel = kernel;
+  }
+
+  readonly #current = (): Kernel => this.#kernel!;
+}
