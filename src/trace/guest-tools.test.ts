@@ -25,7 +25,8 @@ function run(options: MachineOptions, trace: readonly TraceKind[], profile = fal
   return { lines, tools, ended: { status, stdout, stderr, instructions: machine.kernel.instructions } };
 }
 
-test.each([...TRACE_KINDS.map((kind) => [kind]), [...TRACE_KINDS]])('%s: the guest runs as without', (...kinds) => {
+test.each([...TRACE_KINDS, TRACE_KINDS.join(' ')])('%s: the guest runs as without', (words) => {
+  const kinds = words.split(' ') as TraceKind[];
   const plain = run(SCRIPT, []).ended;
   expect(plain).toMatchObject({ status: { code: 3, signal: null }, stdout: 'caught\n0ne\n5\n' });
   expect(run(SCRIPT, kinds).ended).toEqual(plain);
@@ -69,19 +70,59 @@ describe('system calls', () => {
 
 describe.skipIf(!existsSync('/usr/bin/gcc'))('a compiled program', () => {
   const folder = mkdtempSync(join(tmpdir(), 'tardigrade-tools-'));
-  const program = join(folder, 'p');
+  const [program, small, repeats] = [join(folder, 'p'), join(folder, 'small'), join(folder, 'repeats')];
   beforeAll(() => {
+    const assemble = (path: string, text: string) => {
+      writeFileSync(`${path}.S`, `.globl _start\n_start: ${text}\n`);
+      execFileSync('gcc', ['-nostdlib', '-static', '-o', path, `${path}.S`]);
+    };
+    assemble(small, 'mov $2, %ecx; call twice; 1: dec %ecx; jnz 1b; mov %ecx, 0x10; twice: add %ecx, %ecx; ret');
+    assemble(repeats, 'mov $3, %ecx; mov %rsp, %rsi; lea -16(%rsp), %rdi; rep movsb; .byte 0x06');
     writeFileSync(
       `${program}.c`,
       `#include <stdio.h>
       __attribute__((noinline)) unsigned often(unsigned n) { unsigned x = 1; while (n--) x = x * 3 + (x >> 7); return x; }
       __attribute__((noinline)) unsigned seldom(unsigned n) { unsigned x = 5; while (n--) x = x * 3 + (x >> 7); return x; }
-      int main(void) { unsigned x = 0; for (int i = 0; i < 100; i++) x += often(90000 + i) + seldom(10000 + i); printf("%u\\n", x); }
+      int main(void) { unsigned x = 0; for (int i = 0; i < 500; i++) x += often(90000 + i) + seldom(10000 + i); printf("%u\\n", x); }
       `,
     );
     execFileSync('gcc', ['-O1', '-o', program, `${program}.c`]);
   });
   afterAll(() => rmSync(folder, { recursive: true }));
+
+  test('blocks and instructions: a line for each, in the right function, with what it changes', () => {
+    const { lines, ended } = run({ program: small }, ['blocks', 'registers']);
+    expect(ended).toMatchObject({ status: { code: null, signal: 11 }, instructions: 12 });
+    expect(lines.map((line) => line.replace(/ {2,}/g, ' ').replaceAll(` (${small})`, ''))).toEqual([
+      '1/1 @0 block 0x401000 _start',
+      '1/1 @0 0x401000 _start: b9 02 00 00 00 mov ecx, 0x2 rcx=0x2',
+      expect.stringMatching(/^1\/1 @1 0x401005 _start\+0x5: e8 0b 00 00 00 call 0x401015 rsp=0x[0-9a-f]+$/),
+      '1/1 @2 block 0x401015 twice',
+      '1/1 @2 0x401015 twice: 01 c9 add ecx, ecx rcx=0x4',
+      expect.stringMatching(/^1\/1 @3 0x401017 twice\+0x2: c3 ret rsp=0x[0-9a-f]+$/),
+      '1/1 @4 block 0x40100a _start+0xa',
+      '1/1 @4 0x40100a _start+0xa: ff c9 dec ecx rcx=0x3 rflags=0x206',
+      '1/1 @5 0x40100c _start+0xc: 75 fc jne 0x40100a',
+      '1/1 @6 block 0x40100a _start+0xa',
+      '1/1 @6 0x40100a _start+0xa: ff c9 dec ecx rcx=0x2 rflags=0x202',
+      '1/1 @7 0x40100c _start+0xc: 75 fc jne 0x40100a',
+      '1/1 @8 block 0x40100a _start+0xa',
+      '1/1 @8 0x40100a _start+0xa: ff c9 dec ecx rcx=0x1',
+      '1/1 @9 0x40100c _start+0xc: 75 fc jne 0x40100a',
+      '1/1 @10 block 0x40100a _start+0xa',
+      '1/1 @10 0x40100a _start+0xa: ff c9 dec ecx rcx=0x0 rflags=0x246',
+      '1/1 @11 0x40100c _start+0xc: 75 fc jne 0x40100a',
+      '1/1 @12 block 0x40100e _start+0xe',
+      '1/1 @12 0x40100e _start+0xe: 89 0c 25 10 00 00 00 mov dword ptr [0x10], ecx exception 14, address 0x10, error 0x6',
+    ]);
+  });
+
+  test('repeated instructions are one block, with a line for each time', () => {
+    const { lines } = run({ program: repeats }, ['blocks', 'instructions']);
+    expect(lines.filter((line) => line.includes('rep movsb'))).toHaveLength(3);
+    expect(lines.filter((line) => line.includes(' block '))).toHaveLength(1);
+    expect(lines.at(-1)).toMatch(/^1\/1 @\d+ 0x[0-9a-f]+ _start\+0x\w+ \(.*\): undefined exception 6, /);
+  });
 
   test('the profile has its functions with their shares', () => {
     const { tools, ended } = run({ program }, [], true);

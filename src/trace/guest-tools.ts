@@ -2,9 +2,12 @@
 
 import type { FindHandler, Kernel, KernelDeps } from '../linux/kernel.ts';
 import type { CpuEnvironment, VirtualCpu } from '../lvm/cpu.ts';
+import { TracingCpu } from './instruction-trace.ts';
 import type { TraceKind } from './kinds.ts';
 import { Profile, ProfilingCpu } from './profile.ts';
 import { traceCalls, type WriteLine } from './syscall-trace.ts';
+
+const BY_INSTRUCTION: readonly TraceKind[] = ['blocks', 'instructions', 'registers'];
 
 export interface GuestToolOptions {
   readonly trace: readonly TraceKind[];
@@ -36,7 +39,14 @@ export class GuestTools {
 
   /** The CPU with what looks at it in front. */
   cpu(cpu: VirtualCpu): VirtualCpu {
-    return this.profile === null ? cpu : new ProfilingCpu(cpu, this.profile);
+    const profiled = this.profile === null ? cpu : new ProfilingCpu(cpu, this.profile);
+    const { trace, write } = this.#options;
+    if (!BY_INSTRUCTION.some((kind) => trace.includes(kind))) return profiled;
+    return new TracingCpu(profiled, this.#current, write, {
+      blocks: trace.includes('blocks'),
+      instructions: trace.includes('instructions'),
+      registers: trace.includes('registers'),
+    });
   }
 
   attach(kernel: Kernel): void {

@@ -9,8 +9,10 @@ import type { AddressSpace } from '../lvm/address-space.ts';
 import type { CodeTier, CpuExit, VirtualCpu } from '../lvm/cpu.ts';
 import type { Context } from '../x86/state.ts';
 
-/** The instructions right before a sample, some 200, are interpreted: with this, one in a thousand. */
-export const SAMPLE_PERIOD = 200_000;
+/** A stop at an exact count costs some 100 µs: the last 200 instructions before it are run one by one. */
+export const SAMPLE_PERIOD = 1_000_000;
+/** By so much a run may exceed its budget that need not stop exactly. */
+const OVERRUN = 1 << 17;
 
 const TIERS: readonly CodeTier[] = ['interpreted', 'translated', 'hot'];
 
@@ -94,10 +96,12 @@ export class ProfilingCpu implements VirtualCpu {
     return Math.floor(this.#profile.period * (0.5 + this.#random / 2 ** 32));
   }
 
-  run(space: AddressSpace, context: Context, budget: number, _exact: boolean): CpuExit {
+  run(space: AddressSpace, context: Context, budget: number, exact: boolean): CpuExit {
     let retired = 0;
     for (;;) {
-      const exit = this.#cpu.run(space, context, Math.min(budget - retired, this.#left), true);
+      const left = budget - retired;
+      const isReached = this.#left <= (exact ? left : left + OVERRUN);
+      const exit = this.#cpu.run(space, context, isReached ? this.#left : left, exact || isReached);
       retired += this.#cpu.retired;
       this.#left -= this.#cpu.retired;
       if (this.#left <= 0) {
