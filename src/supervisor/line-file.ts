@@ -61,7 +61,7 @@ export class LineFile {
     return new OperatorError(
       'TG_OUTPUT_FILE',
       `${what} can not be written: ${(error as Error).message}`,
-      'Give a file that can be made, in a folder that there is.',
+      'Give a file that can be written, on a disk that has room.',
     );
   }
 }

@@ -188,10 +188,13 @@ export class SoloService implements Controlled {
   }
 
   #closeTools(): void {
-    this.#trace?.close();
-    const report = this.#tools?.profile?.report();
-    if (report !== undefined) this.#profile?.line(report.trimEnd());
-    this.#profile?.close();
+    try {
+      this.#trace?.close();
+    } finally {
+      const report = this.#tools?.profile?.report();
+      if (report !== undefined) this.#profile?.line(report.trimEnd());
+      this.#profile?.close();
+    }
   }
 
   /** The one thing that is said here beside what the program says. */
