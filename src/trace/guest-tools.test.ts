@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Machine, type MachineOptions } from '../../test/support/machine.ts';
+import { stateHash } from '../checkpoint/hash.ts';
 import { nameOf, SYSCALLS } from '../linux/syscalls/table.ts';
 import { GuestTools } from './guest-tools.ts';
 import { TRACE_KINDS, type TraceKind } from './kinds.ts';
@@ -34,6 +35,24 @@ test.each([...TRACE_KINDS, TRACE_KINDS.join(' ')])('%s: the guest runs as withou
 
 test('a profiled guest runs as without', () => {
   expect(run(SCRIPT, [], true).ended).toEqual(run(SCRIPT, []).ended);
+});
+
+test('the same state at the same count', () => {
+  const hashes = (trace: readonly TraceKind[], profile: boolean): string[] => {
+    const tools = new GuestTools({ trace, write: () => {}, profile });
+    const machine = new Machine({ still: true, ...SCRIPT, tools });
+    const found: string[] = [];
+    while (machine.run(20_011, true)) {
+      const { spaces, ledger, cpu, instructions } = machine.kernel;
+      for (const space of spaces.values()) cpu.unload(space);
+      const parts = new Map(ledger.all().map(({ key, bytes }) => [key, bytes!]));
+      found.push(`${instructions} ${stateHash(spaces, parts)}`);
+    }
+    return found;
+  };
+  const plain = hashes([], false);
+  expect(plain.length).toBeGreaterThan(10);
+  expect(hashes(TRACE_KINDS, true)).toEqual(plain);
 });
 
 describe('system calls', () => {
