@@ -40,6 +40,8 @@ export interface KernelDeps {
   readonly makeCpu: (environment: CpuEnvironment) => VirtualCpu;
   /** What looks at system calls stands in the way of their handlers (trace/). */
   readonly observeCalls?: ((find: FindHandler) => FindHandler) | undefined;
+  /** Told of each signal that a thread takes, before it does anything. */
+  readonly observeSignal?: ((thread: Thread, info: SignalInfo) => void) | undefined;
 }
 
 /** The handler of a system call by its number; one that nobody has implemented has one as well. */
@@ -91,6 +93,7 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
   network!: NetworkInterface;
   consoleInput: ConsoleInput = new ConsoleInput((part) => this.ledger.touch(part));
 
+  readonly observeSignal: KernelDeps['observeSignal'];
   readonly #call = new Call(this);
   readonly #findHandler: FindHandler;
   #clock: ClockSample;
@@ -108,8 +111,9 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
   readonly #timerProcesses = new Set<Process>();
   readonly #signalFiles = new Set<SignalFile>();
 
-  constructor({ lvm, makeCpu, observeCalls }: KernelDeps) {
+  constructor({ lvm, makeCpu, observeCalls, observeSignal }: KernelDeps) {
     this.lvm = lvm;
+    this.observeSignal = observeSignal;
     const find: FindHandler = (number) => handlerOf(number) ?? this.#unimplemented;
     this.#findHandler = observeCalls?.(find) ?? find;
     this.#clock = lvm.clock();

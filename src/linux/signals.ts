@@ -206,6 +206,7 @@ function take(kernel: Kernel, thread: Thread, info: SignalInfo, fault: FaultDeta
   const { process } = thread;
   const { signo } = info;
   const action = process.actions[signo]!;
+  kernel.observeSignal?.(thread, info);
   if (action.handler === S.SIG_IGN) return;
   if (action.handler === S.SIG_DFL) {
     switch (S.defaultAction(signo)) {

@@ -66,10 +66,12 @@ describe('system calls', () => {
 
   test('arguments and results of a shell and its programs', () => {
     const { lines } = run(SCRIPT, ['syscalls']);
-    for (const line of lines) expect(line).toMatch(/^\d+\/\d+ @\d+ (\w+\(|<\.\.\. \w+ resumed>)/);
+    for (const line of lines) expect(line).toMatch(/^\d+\/\d+ @\d+ (\w+\(|<\.\.\. \w+ resumed>|--- SIG)/);
     expect(calls(lines)).toEqual(
       expect.arrayContaining([
         'kill(1, SIGUSR1) = 0',
+        '--- SIGUSR1 {code 0, pid 1} ---',
+        expect.stringMatching(/^--- SIGCHLD \{code 1, pid \d+\} ---$/),
         'write(1, "caught\\n", 7) = 7',
         expect.stringMatching(/^openat\(AT_FDCWD, "\/etc\/ld\.so\.cache", O_RDONLY\|O_CLOEXEC, 0\) = \d+$/),
         expect.stringMatching(/^execve\("\/usr\/bin\/tr", \["tr", "o", "0"\], 0x[0-9a-f]+\) = 0$/),
@@ -141,6 +143,12 @@ describe.skipIf(!existsSync('/usr/bin/gcc'))('a compiled program', () => {
     expect(lines.filter((line) => line.includes('rep movsb'))).toHaveLength(3);
     expect(lines.filter((line) => line.includes(' block '))).toHaveLength(1);
     expect(lines.at(-1)).toMatch(/^1\/1 @\d+ 0x[0-9a-f]+ _start\+0x\w+ \(.*\): undefined exception 6, /);
+  });
+
+  test('a fault is a signal in a function', () => {
+    expect(run({ program: small }, ['syscalls']).lines).toEqual([
+      `1/1 @12 --- SIGSEGV {code 1, address 0x10, in _start+0xe (${small})} ---`,
+    ]);
   });
 
   test('the profile has its functions with their shares', () => {

@@ -5,7 +5,7 @@ import type { CpuEnvironment, VirtualCpu } from '../lvm/cpu.ts';
 import { TracingCpu } from './instruction-trace.ts';
 import type { TraceKind } from './kinds.ts';
 import { Profile, ProfilingCpu } from './profile.ts';
-import { traceCalls, type WriteLine } from './syscall-trace.ts';
+import { traceCalls, traceSignals, type WriteLine } from './syscall-trace.ts';
 
 const BY_INSTRUCTION: readonly TraceKind[] = ['blocks', 'instructions', 'registers'];
 
@@ -33,7 +33,9 @@ export class GuestTools {
     return {
       lvm,
       makeCpu: (environment: CpuEnvironment) => this.cpu(makeCpu(environment)),
-      observeCalls: trace.includes('syscalls') ? observe : undefined,
+      ...(trace.includes('syscalls')
+        ? { observeCalls: observe, observeSignal: traceSignals(this.#current, write) }
+        : {}),
     };
   }
 

@@ -187,7 +187,7 @@ function pointer(value: bigint): string {
   return value === 0n ? 'NULL' : hex(value);
 }
 
-function signalName(signo: number): string | undefined {
+export function signalName(signo: number): string | undefined {
   if (signo === 0) return undefined;
   return SIGNALS.find(([, value]) => value === signo)?.[0] ?? `SIGRT_${signo - signal.SIGRTMIN}`;
 }

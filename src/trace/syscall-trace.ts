@@ -1,14 +1,16 @@
 /**
- * A line for each system call, as strace(1) writes them. A call that waits is written twice: what is known when it begins
+ * A line for each system call and each signal, as strace(1) writes them. A call that waits is written twice: what is known when it begins
  * to wait, and the rest when it is over.
  */
 
 import { ERESTARTSYS } from '../linux/abi/errno.ts';
 import type { FindHandler, Kernel } from '../linux/kernel.ts';
+import type { SignalInfo } from '../linux/signalfd.ts';
+import { placeText, Symbolizer } from '../linux/symbolizer.ts';
 import { BLOCKED, NO_RESULT, type Syscall, type SyscallHandler, type SyscallResult } from '../linux/syscall.ts';
 import { nameOf } from '../linux/syscalls/table.ts';
 import type { Thread } from '../linux/thread.ts';
-import { argumentText, isOutput, resultText } from './syscall-arguments.ts';
+import { argumentText, isOutput, resultText, signalName } from './syscall-arguments.ts';
 import { type Signature, signatureOf } from './syscall-signatures.ts';
 
 export type WriteLine = (line: string) => void;
@@ -29,6 +31,19 @@ export function traceCalls(find: FindHandler, kernel: () => Kernel, write: Write
       handlers.set(number, handler);
     }
     return handler;
+  };
+}
+
+/** For KernelDeps.observeSignal: a line for each signal that a thread takes, also where nothing comes of it. */
+export function traceSignals(kernel: () => Kernel, write: WriteLine): (thread: Thread, info: SignalInfo) => void {
+  const symbolizer = new Symbolizer();
+  return (thread, { signo, code, pid, address }) => {
+    const { process, context } = thread;
+    const from =
+      address === undefined
+        ? `code ${code}, pid ${pid}`
+        : `code ${code}, address 0x${address.toString(16)}, in ${placeText(symbolizer.find(process.mm, context.rip))}`;
+    write(`${lineHead(thread, kernel().instructions)} --- ${signalName(signo)} {${from}} ---`);
   };
 }
 
