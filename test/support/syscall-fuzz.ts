@@ -19,6 +19,7 @@ import { tinyElf } from '../../src/linux/loader/test-elf.ts';
 import { SYSCALLS } from '../../src/linux/syscalls/table.ts';
 import type { AddressSpace } from '../../src/lvm/address-space.ts';
 import type { CpuExit, VirtualCpu } from '../../src/lvm/cpu.ts';
+import { GuestTools } from '../../src/trace/guest-tools.ts';
 import {
   type Context,
   R8,
@@ -300,6 +301,11 @@ function makeImage(folder: string): void {
   mkdirSync(join(folder, 'tmp'));
 }
 
+/** Whatever a guest gives as arguments, its trace is lines of a reasonable length. */
+function checkLine(line: string): void {
+  if (line.length > 4000 || line.includes('\n')) throw new Error(`a line of a trace: ${line.slice(0, 200)}`);
+}
+
 class Fuzz implements VirtualCpu {
   readonly tierAt = () => 'interpreted' as const;
   retired = 0;
@@ -342,6 +348,7 @@ class Fuzz implements VirtualCpu {
           program: '/program',
           rootfs: this.#folder,
           cpu: this,
+          tools: new GuestTools({ trace: ['syscalls'], write: checkLine, profile: false }),
           seed,
           memoryLimit: 1 << 28,
         });
