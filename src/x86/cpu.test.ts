@@ -169,6 +169,35 @@ describe.each([0, Number.POSITIVE_INFINITY])('hand-assembled, interpreted %d tim
   });
 });
 
+describe('more code than the interpreter has room for', () => {
+  // (a record of 32 bytes for each instruction, in 8 MiB)
+  const COUNT = 600_000;
+
+  it.each([false, true])('runs, exactly: %s', (exact) => {
+    const space = new AddressSpace(1);
+    space.map(CODE, 0x10_0000, 5);
+    // nop …; syscall
+    space.poke(CODE, new Uint8Array(COUNT).fill(0x90));
+    space.poke(CODE + COUNT, Uint8Array.of(0x0f, 0x05));
+    const context = new Context();
+    context.rip = CODE;
+    const cpu = new TranslatingCpu({ readTsc: () => 0n }, undefined, Number.POSITIVE_INFINITY);
+    let retired = 0;
+    for (;;) {
+      const exit = cpu.run(space, context, 123_457, exact);
+      retired += cpu.retired;
+      if (exit.kind === 'syscall') break;
+      expect(exit).toEqual({ kind: 'budget' });
+      expect(context.rip).toBe(CODE + retired);
+    }
+    expect(retired).toBe(COUNT + 1);
+    // What was forgotten is decoded again.
+    context.rip = CODE;
+    expect(cpu.run(space, context, 1000, true)).toEqual({ kind: 'budget' });
+    expect(context.rip).toBe(CODE + 1000);
+  });
+});
+
 /** Runs to the end with the budgets that `next` gives; the output, all retired instructions, the last registers. */
 function runProgram(elf: Buffer, next: () => number, exact: boolean) {
   const { space, context } = loadProgram(elf);

@@ -30,7 +30,7 @@ import {
 export const KIND_ADD = 1;
 /** result = a + b + carry */
 export const KIND_ADC = 2;
-/** result = a - b */
+/** a - b; the result is computed from them */
 export const KIND_SUB = 3;
 /** result = a - b - carry */
 export const KIND_SBB = 4;
@@ -48,6 +48,30 @@ export const KIND_FLOAT = 9;
 /** result = a × b, both sign-extended to 64 bits; CF = OF: it is not the whole product */
 export const KIND_IMUL = 10;
 
+/** The parts of the lazy flags, as bits. */
+export const PART_OP = 1;
+export const PART_RESULT = 2;
+export const PART_A = 4;
+export const PART_B = 8;
+export const ALL_PARTS = 15;
+
+/** The parts that mean something for a kind; the others may hold anything. */
+export function partsOf(kind: number): number {
+  switch (kind) {
+    case KIND_SUB:
+    case KIND_FLOAT:
+      return PART_OP | PART_A | PART_B;
+    case KIND_LOGIC:
+      return PART_OP | PART_RESULT;
+    case KIND_INC:
+    case KIND_DEC:
+    case KIND_RESULT:
+      return PART_OP | PART_RESULT | PART_B;
+    default:
+      return ALL_PARTS;
+  }
+}
+
 /** OFF_FLAG_OP: the operation; CF (OF) is not its but the next higher bit. */
 export const FLAG_OPERATION = 0xff;
 export const CHANGED_CARRY = 0x100;
@@ -63,13 +87,14 @@ export function arithmeticFlags(context: Context): number {
 }
 
 function operationFlags(context: Context, op: number): number {
-  const r = context.u64[OFF_FLAG_RESULT >> 3]!;
+  let r = context.u64[OFF_FLAG_RESULT >> 3]!;
   if (op === FLAGS_BITS) return Number(r & BigInt(ARITHMETIC_FLAGS));
   const a = context.u64[OFF_FLAG_A >> 3]!;
   const b = context.u64[OFF_FLAG_B >> 3]!;
   const kind = op >> 2;
   if (kind === KIND_FLOAT) return floatFlags(op & 3, a, b);
   const top = BigInt((8 << (op & 3)) - 1);
+  if (kind === KIND_SUB) r = BigInt.asUintN(Number(top) + 1, a - b);
   let flags = 0;
   if (r === 0n) flags |= ZF;
   if ((r >> top) & 1n) flags |= SF;

@@ -15,6 +15,7 @@ import { PAGE_MASK, PAGE_SIZE, PAGE_STATE, REGISTER_FILE, STATE_NO_READ } from '
 import type { Code, ValueType } from '../wasm/emitter.ts';
 import { BlockAccesses } from './access.ts';
 import {
+  ALL_PARTS,
   CHANGED_CARRY,
   CHANGED_OVERFLOW,
   KIND_ADD,
@@ -23,6 +24,9 @@ import {
   KIND_INC,
   KIND_LOGIC,
   KIND_SUB,
+  PART_OP,
+  PART_RESULT,
+  partsOf,
 } from './flags.ts';
 import type {
   ImmediateOperand,
@@ -157,7 +161,8 @@ export abstract class LoweringContext {
 
   protected abstract onGpr(index: number, read: boolean, write: boolean): void;
   protected abstract onXmm(index: number, read: boolean, write: boolean): void;
-  protected abstract onFlags(read: boolean, write: boolean): void;
+  /** Parts of the flags (flags.ts). */
+  protected abstract onFlags(read: number, write: number): void;
 
   /** Stores what is newer in locals than in the register file, and the budget. */
   abstract writeBack(): void;
@@ -553,7 +558,7 @@ export abstract class LoweringContext {
 
   /** The flags are about to be written, perhaps. */
   keepFlags(): void {
-    this.onFlags(true, true);
+    this.onFlags(ALL_PARTS, ALL_PARTS);
   }
 
   /** Records the operands of a flag-setting operation (i64 locals, zero-extended; -1: not needed). */
@@ -562,9 +567,10 @@ export abstract class LoweringContext {
     this.flagOpKnown = kind * 4 + log2(size);
     this.flagsChanged = 0;
     if (this.flagsDead) return;
-    this.onFlags(false, true);
+    const parts = partsOf(kind);
+    this.onFlags(0, parts);
     code.i32Const(this.flagOpKnown).localSet(this.flagOp);
-    code.localGet(result).localSet(this.flagResult);
+    if (parts & PART_RESULT) code.localGet(result).localSet(this.flagResult);
     if (a >= 0) code.localGet(a).localSet(this.flagA);
     if (b >= 0) code.localGet(b).localSet(this.flagB);
   }
@@ -575,7 +581,7 @@ export abstract class LoweringContext {
     const type = size === 4 ? 'f32' : 'f64';
     this.#floats[type] ??= [code.local(type), code.local(type)];
     const [x, y] = this.#floats[type];
-    if (!this.flagsDead) this.onFlags(false, true);
+    if (!this.flagsDead) this.onFlags(0, partsOf(KIND_FLOAT));
     for (const [from, to, flag] of [
       [a, x, this.flagA],
       [b, y, this.flagB],
@@ -616,7 +622,7 @@ export abstract class LoweringContext {
 
   /** Pops an i64: the arithmetic flags in their RFLAGS positions (state.ts CF, PF, AF, ZF, SF, OF). */
   setFlagsBits(): void {
-    this.onFlags(false, true);
+    this.onFlags(0, PART_OP | PART_RESULT);
     this.code.localSet(this.flagResult).i32Const(FLAGS_BITS).localSet(this.flagOp);
     this.flagOpKnown = FLAGS_BITS;
     this.flagsChanged = 0;
@@ -625,7 +631,7 @@ export abstract class LoweringContext {
   /** Sets CF and, unless `overflow` is -1, OF from i64 locals of 0 or 1, and keeps the others. */
   changeFlags(carry: number, overflow: number): void {
     if (this.flagsDead) return;
-    this.onFlags(true, true);
+    this.onFlags(PART_OP, PART_OP);
     const code = this.code;
     const mask = overflow < 0 ? CHANGED_CARRY : CHANGED_CARRY | CHANGED_OVERFLOW;
     code.localGet(this.flagOp);
@@ -643,7 +649,7 @@ export abstract class LoweringContext {
   /** Pushes the arithmetic flags as an i32 in their RFLAGS positions. */
   getFlagsBits(): void {
     const code = this.code;
-    if (this.flagOpKnown < 0) this.onFlags(true, false);
+    if (this.flagOpKnown < 0) this.onFlags(ALL_PARTS, 0);
     if (this.flagOpKnown === FLAGS_BITS && this.flagsChanged === 0) {
       code.localGet(this.flagResult).i32WrapI64();
       return;
@@ -724,11 +730,15 @@ export abstract class LoweringContext {
       this.signExtend(size);
     };
     if (pair === 2) {
-      code.localGet(r).i64Eqz();
+      if (kind === KIND_SUB) code.localGet(a).localGet(b).i64Eq();
+      else code.localGet(r).i64Eqz();
       return true;
     }
     if (pair === 4) {
-      signed(r);
+      if (kind === KIND_SUB) {
+        code.localGet(a).localGet(b).i64Sub();
+        this.signExtend(size);
+      } else signed(r);
       code.i64Const(0).i64LtS();
       return true;
     }

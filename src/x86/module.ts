@@ -290,6 +290,10 @@ function flagBits(f: Code, mulhu: number): Code {
   f.end();
   // The number of the sign bit: (8 << log2 size) - 1.
   f.i32Const(8).localGet(op).i32Const(3).i32And().i32Shl().i32Const(1).i32Sub().i64ExtendI32U().localSet(top);
+  f.localGet(kind).i32Const(KIND_SUB).i32Eq().if();
+  f.localGet(a).localGet(b).i64Sub().i64Const(63).localGet(top).i64Sub().i64Shl();
+  f.i64Const(63).localGet(top).i64Sub().i64ShrU().localSet(r);
+  f.end();
   f.localGet(r).i64Eqz().i32Const(6).i32Shl();
   f.localGet(r).localGet(top).i64ShrU().i32WrapI64().i32Const(1).i32And().i32Const(7).i32Shl().i32Or();
   f.localGet(r).i32WrapI64().i32Const(255).i32And().i32Popcnt().i32Const(1).i32And().i32Eqz();

@@ -7,6 +7,7 @@
 import { JUMP_CACHE, JUMP_CACHE_ENTRIES, REGISTER_FILE } from '../lvm/layout.ts';
 import type { Code } from '../wasm/emitter.ts';
 import type { Known } from './access.ts';
+import { PART_A, PART_B, PART_OP, PART_RESULT } from './flags.ts';
 import {
   EXIT_KIND_CALL,
   EXIT_KIND_RETURN,
@@ -18,7 +19,7 @@ import {
   REGION_TYPE,
   SLOT_INTERPRET,
 } from './lowering.ts';
-import { FLAGS_BIT, NONE, type RegisterSet, type RegisterState, stateOf, without } from './register-state.ts';
+import { flagParts, flagsSet, NONE, type RegisterSet, type RegisterState, stateOf, without } from './register-state.ts';
 import {
   EXIT_BUDGET,
   EXIT_FETCH,
@@ -118,8 +119,9 @@ export class RegionContext extends LoweringContext {
     this.#on({ gpr: 0, xmm: 1 << index }, read, write);
   }
 
-  protected override onFlags(read: boolean, write: boolean): void {
-    this.#on({ gpr: FLAGS_BIT, xmm: 0 }, read, write);
+  protected override onFlags(read: number, write: number): void {
+    if (read !== 0) this.#on(flagsSet(read), true, false);
+    if (write !== 0) this.#on(flagsSet(write), false, true);
   }
 
   #on(register: RegisterSet, read: boolean, write: boolean): void {
@@ -134,7 +136,7 @@ export class RegionContext extends LoweringContext {
       this.#preloads.set(this.insn.rip, needed);
       this.incomplete = true;
     }
-    if (isMissing && read) this.#load(register);
+    if (isMissing && read) this.#load(missing);
     if ((read && !conditional) || write) {
       this.#valid.gpr |= register.gpr;
       this.#valid.xmm |= register.xmm;
@@ -159,12 +161,11 @@ export class RegionContext extends LoweringContext {
           .v128Load(OFF_XMM + 16 * i)
           .localSet(this.xmmLocal(i));
     }
-    if ((gpr & FLAGS_BIT) !== 0) {
-      code.i32Const(REGISTER_FILE).i32Load(OFF_FLAG_OP).localSet(this.flagOp);
-      code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_RESULT).localSet(this.flagResult);
-      code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_A).localSet(this.flagA);
-      code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_B).localSet(this.flagB);
-    }
+    const parts = flagParts({ gpr, xmm });
+    if (parts & PART_OP) code.i32Const(REGISTER_FILE).i32Load(OFF_FLAG_OP).localSet(this.flagOp);
+    if (parts & PART_RESULT) code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_RESULT).localSet(this.flagResult);
+    if (parts & PART_A) code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_A).localSet(this.flagA);
+    if (parts & PART_B) code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_B).localSet(this.flagB);
   }
 
   #store({ gpr, xmm }: RegisterSet): void {
@@ -181,12 +182,11 @@ export class RegionContext extends LoweringContext {
           .localGet(this.xmmLocal(i))
           .v128Store(OFF_XMM + 16 * i);
     }
-    if ((gpr & FLAGS_BIT) !== 0) {
-      code.i32Const(REGISTER_FILE).localGet(this.flagOp).i32Store(OFF_FLAG_OP);
-      code.i32Const(REGISTER_FILE).localGet(this.flagResult).i64Store(OFF_FLAG_RESULT);
-      code.i32Const(REGISTER_FILE).localGet(this.flagA).i64Store(OFF_FLAG_A);
-      code.i32Const(REGISTER_FILE).localGet(this.flagB).i64Store(OFF_FLAG_B);
-    }
+    const parts = flagParts({ gpr, xmm });
+    if (parts & PART_OP) code.i32Const(REGISTER_FILE).localGet(this.flagOp).i32Store(OFF_FLAG_OP);
+    if (parts & PART_RESULT) code.i32Const(REGISTER_FILE).localGet(this.flagResult).i64Store(OFF_FLAG_RESULT);
+    if (parts & PART_A) code.i32Const(REGISTER_FILE).localGet(this.flagA).i64Store(OFF_FLAG_A);
+    if (parts & PART_B) code.i32Const(REGISTER_FILE).localGet(this.flagB).i64Store(OFF_FLAG_B);
   }
 
   #storeBudget(): void {

@@ -3,8 +3,9 @@
  * written on the way there, and in a loop those that it uses, so that they are not loaded again each time.
  */
 
+import { ALL_PARTS, KIND_ADD, KIND_INC, KIND_LOGIC, KIND_SUB, PART_OP, partsOf } from './flags.ts';
 import type { Block } from './region.ts';
-import { FLAGS_BIT, includes, NONE, type RegisterSet, union } from './register-state.ts';
+import { flagsSet, includes, NONE, type RegisterSet, union } from './register-state.ts';
 import type { Structure } from './structure.ts';
 import { noUsage, type UsageModel } from './usage.ts';
 
@@ -107,19 +108,28 @@ export class RegisterPlan {
   }
 }
 
+/** What mnemonics are expected to write of the flags; a wrong guess costs a second lowering (`learn`). */
+const PARTS = new Map<string, number>([
+  ...['and', 'or', 'xor', 'test'].map((op) => [op, partsOf(KIND_LOGIC)] as const),
+  ...['sub', 'cmp', 'neg', 'cmpxchg', 'scas', 'cmps'].map((op) => [op, partsOf(KIND_SUB)] as const),
+  ...['inc', 'dec', 'shl', 'shr', 'sar', 'mul'].map((op) => [op, partsOf(KIND_INC)] as const),
+  ...['rol', 'ror', 'bt', 'bts', 'btr', 'btc', 'clc', 'stc'].map((op) => [op, PART_OP] as const),
+  ...['add', 'xadd'].map((op) => [op, partsOf(KIND_ADD)] as const),
+]);
+
 function useOf({ insns }: Block, model: UsageModel): BlockUse {
   const usage = noUsage();
   let flagsUsed = 0;
-  let flagsWritten = 0;
+  let parts = 0;
   for (const insn of insns) {
     model.expect(insn, usage);
-    if ((insn.flagsWritten | insn.flagsUndefined) !== 0) flagsWritten = FLAGS_BIT;
-    else if (insn.flagsRead !== 0 && flagsWritten === 0) flagsUsed = FLAGS_BIT;
+    if ((insn.flagsWritten | insn.flagsUndefined) !== 0) parts |= PARTS.get(insn.op) ?? ALL_PARTS;
+    else if (insn.flagsRead !== 0 && parts === 0) flagsUsed = flagsSet(ALL_PARTS).gpr;
   }
   const { flow } = insns.at(-1)!;
   return {
     used: { gpr: (usage.gprUsed & 0xffff) | flagsUsed, xmm: usage.xmmUsed & 0xffff },
-    written: { gpr: (usage.gprWritten & 0xffff) | flagsWritten, xmm: usage.xmmWritten & 0xffff },
+    written: { gpr: (usage.gprWritten & 0xffff) | flagsSet(parts).gpr, xmm: usage.xmmWritten & 0xffff },
     calls: flow === 'call' || flow === 'call-indirect',
   };
 }

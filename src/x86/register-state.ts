@@ -3,13 +3,24 @@
  * translation time, so nothing is loaded that is not used and nothing stored that was not written on the way to an exit.
  */
 
-/** Bit masks; the flags are one more general register. */
+/** Bit masks; the parts of the flags are more general registers. */
 export interface RegisterSet {
   gpr: number;
   xmm: number;
 }
 
-export const FLAGS_BIT = 1 << 16;
+/** Where the parts of the flags (flags.ts) begin. */
+const FLAGS_SHIFT = 16;
+
+/** The registers that parts of the flags are. */
+export function flagsSet(parts: number): RegisterSet {
+  return { gpr: parts << FLAGS_SHIFT, xmm: 0 };
+}
+
+/** The parts of the flags among registers. */
+export function flagParts({ gpr }: RegisterSet): number {
+  return gpr >> FLAGS_SHIFT;
+}
 
 export function union(a: RegisterSet, b: RegisterSet): RegisterSet {
   return { gpr: a.gpr | b.gpr, xmm: a.xmm | b.xmm };

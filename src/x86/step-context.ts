@@ -103,10 +103,10 @@ export class StepContext extends LoweringContext {
     if (write) registers.xmmWritten |= 1 << index;
   }
 
-  protected override onFlags(read: boolean, write: boolean): void {
+  protected override onFlags(read: number, write: number): void {
     // What an instruction has set itself it need not load.
-    if ((read && !this.#seen.flagsWritten) || this.#isConditional) this.#seen.flagsRead = true;
-    if (write) this.#seen.flagsWritten = true;
+    if ((read !== 0 && !this.#seen.flagsWritten) || this.#isConditional) this.#seen.flagsRead = true;
+    if (write !== 0) this.#seen.flagsWritten = true;
   }
 
   override get budget(): number {

@@ -1,0 +1,71 @@
+/** Which accesses of a block are checked together. */
+
+import { describe, expect, it } from 'vitest';
+import { BlockAccesses } from './access.ts';
+import { decode, isDecodeError } from './decode.ts';
+import type { Instruction, MemoryOperand } from './instruction.ts';
+import { RBX, RSP } from './state.ts';
+
+function instructions(hex: string): Instruction[] {
+  const bytes = Buffer.from(hex.replaceAll(' ', ''), 'hex');
+  const list: Instruction[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const insn = decode(bytes, at, 0x1000 + at);
+    if (isDecodeError(insn)) throw new Error(insn.error);
+    list.push(insn);
+    at += insn.length;
+  }
+  return list;
+}
+
+function at(base: number, disp: number): MemoryOperand {
+  return { kind: 'mem', base, index: -1, scale: 1, disp, segment: 'none', addressSize: 8, size: 8 };
+}
+
+function planned(hex: string, mem: MemoryOperand, write: boolean) {
+  const accesses = new BlockAccesses(() => false);
+  accesses.begin(instructions(hex));
+  accesses.instruction(0);
+  return { accesses, plan: accesses.plan(mem, 8, write) };
+}
+
+describe('accesses of a block', () => {
+  it('through a register that stays', () => {
+    // mov rax, [rbx]; mov rcx, [rbx+16]; mov rdx, [rbx-8]
+    const { plan } = planned('488b03 488b4b10 488b53f8', at(RBX, 0), false);
+    expect(plan).toEqual({ low: -8, high: 24, write: false });
+  });
+
+  it('ends where the register gets another value', () => {
+    // mov rax, [rbx]; mov rbx, rcx; mov rdx, [rbx+8]
+    expect(planned('488b03 4889cb 488b5308', at(RBX, 0), false).plan).toMatchObject({ low: 0, high: 8 });
+  });
+
+  it('of the stack that is pushed to', () => {
+    // push rbx; push rbp; sub rsp, 16; mov [rsp+8], rax; call
+    const { accesses, plan } = planned('53 55 4883ec10 4889442408 e800000000', at(RSP, -8), true);
+    expect(plan).toEqual({ low: -40, high: 0, write: true });
+    accesses.moved(RSP, accesses.valueOf(RSP), -8);
+    expect(accesses.covers(at(RSP, -8), 8, true)).toBe(true);
+    accesses.moved(RSP, accesses.valueOf(RSP), -24);
+    expect(accesses.covers(at(RSP, 0), 8, false)).toBe(true);
+    expect(accesses.covers(at(RSP, -16), 8, true)).toBe(false);
+    accesses.written(RSP);
+    expect(accesses.covers(at(RSP, 0), 8, false)).toBe(false);
+  });
+
+  it('of the stack that is popped from, with the return', () => {
+    // pop rbx; pop rbp; add rax, rcx; pop r12; ret
+    expect(planned('5b 5d 4801c8 415c c3', at(RSP, 0), false).plan).toEqual({ low: 0, high: 32, write: false });
+  });
+
+  it('is checked for writing where the same place is written later', () => {
+    // add rax, [rbx]; mov [rbx], rax
+    expect(planned('480303 488903', at(RBX, 0), false).plan).toEqual({ low: 0, high: 8, write: true });
+  });
+
+  it('is no wider than a page', () => {
+    // mov rax, [rbx]; mov rcx, [rbx+0x1000]
+    expect(planned('488b03 488b8b00100000', at(RBX, 0), false).plan).toMatchObject({ low: 0, high: 8 });
+  });
+});
