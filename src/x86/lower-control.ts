@@ -101,7 +101,7 @@ export function lowerCall(ctx: LoweringContext, insn: Instruction, direct: Reado
   ctx.reload();
 }
 
-export function lowerReturn(ctx: LoweringContext, insn: Instruction): void {
+function lowerReturn(ctx: LoweringContext, insn: Instruction): void {
   const code = ctx.code;
   const operand = insn.operands[0];
   const extra = operand?.kind === 'imm' ? Number(operand.value & 0xffffn) : 0;
@@ -136,7 +136,7 @@ function canonicalTarget(ctx: LoweringContext, target: number): void {
   code.end();
 }
 
-export function lowerJumpIndirect(ctx: LoweringContext, insn: Instruction): void {
+function lowerJumpIndirect(ctx: LoweringContext, insn: Instruction): void {
   ctx.getOperand(insn.operands[0]!, 8);
   ctx.code.localSet(ctx.next);
   canonicalTarget(ctx, ctx.next);
@@ -164,7 +164,7 @@ export function lowerLoop(ctx: LoweringContext, insn: Instruction): void {
 }
 
 /** SDM vol. 2, SYSCALL: rcx = rip, r11 = rflags. */
-export function lowerSyscall(ctx: LoweringContext): void {
+function lowerSyscall(ctx: LoweringContext): void {
   ctx.pushNextRip();
   ctx.setReg(RCX, 8);
   pushRflags(ctx);
@@ -172,8 +172,16 @@ export function lowerSyscall(ctx: LoweringContext): void {
   ctx.stop(EXIT_SYSCALL);
 }
 
+/** What always leaves, and not to where the instruction says. */
+export function lowerDeparture(ctx: LoweringContext, insn: Instruction): void {
+  if (insn.flow === 'ret') lowerReturn(ctx, insn);
+  else if (insn.flow === 'jump-indirect') lowerJumpIndirect(ctx, insn);
+  else if (insn.flow === 'syscall') lowerSyscall(ctx);
+  else lowerTrap(ctx, insn);
+}
+
 /** What raises an exception whenever it is executed. */
-export function lowerTrap(ctx: LoweringContext, insn: Instruction): void {
+function lowerTrap(ctx: LoweringContext, insn: Instruction): void {
   if (insn.op === 'int3') ctx.exception(VECTOR_BP, insn.rip + insn.length);
   else if (insn.op === 'int1') ctx.exception(VECTOR_DB, insn.rip + insn.length);
   else if (insn.op === 'int') lowerInterrupt(ctx, insn);

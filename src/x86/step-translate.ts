@@ -5,7 +5,7 @@
 
 import { Code, type FunctionBody } from '../wasm/code.ts';
 import type { Instruction, Operand } from './instruction.ts';
-import { lowerCall, lowerJumpIndirect, lowerLoop, lowerReturn, lowerSyscall, lowerTrap } from './lower-control.ts';
+import { lowerCall, lowerDeparture, lowerLoop } from './lower-control.ts';
 import type { Lowering } from './lowering.ts';
 import { FIRST_PARAMETER, isAbsolute, type Shape } from './shape.ts';
 import { VECTOR_UD } from './state.ts';
@@ -71,17 +71,8 @@ export class StepTranslator {
       case 'call-indirect':
         lowerCall(ctx, insn, new Set());
         return;
-      case 'ret':
-        lowerReturn(ctx, insn);
-        return;
-      case 'jump-indirect':
-        lowerJumpIndirect(ctx, insn);
-        return;
-      case 'syscall':
-        lowerSyscall(ctx);
-        return;
-      case 'trap':
-        lowerTrap(ctx, insn);
+      default:
+        lowerDeparture(ctx, insn);
     }
   }
 }

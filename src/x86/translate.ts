@@ -15,7 +15,7 @@
 
 import { Code, type FunctionBody } from '../wasm/code.ts';
 import type { Instruction } from './instruction.ts';
-import { lowerCall, lowerJumpIndirect, lowerLoop, lowerReturn, lowerSyscall, lowerTrap } from './lower-control.ts';
+import { lowerCall, lowerDeparture, lowerLoop } from './lower-control.ts';
 import { integerLowerings } from './lower-integer.ts';
 import { sseLowerings } from './lower-sse.ts';
 import { stringLowerings } from './lower-string.ts';
@@ -298,17 +298,8 @@ class RegionTranslator {
         lowerCall(ctx, insn, this.#direct);
         this.#goto(node, next, false);
         return;
-      case 'ret':
-        lowerReturn(ctx, insn);
-        return;
-      case 'jump-indirect':
-        lowerJumpIndirect(ctx, insn);
-        return;
-      case 'syscall':
-        lowerSyscall(ctx);
-        return;
-      case 'trap':
-        lowerTrap(ctx, insn);
+      default:
+        lowerDeparture(ctx, insn);
     }
   }
 }
