@@ -85,19 +85,12 @@ export function log2(size: number): number {
   return size === 8 ? 3 : size >> 1;
 }
 
-/** All ones for an operand of `size` bytes. */
-export function sizeMask(size: number): bigint {
-  return (1n << BigInt(size * 8)) - 1n;
-}
-
 export abstract class LoweringContext {
   readonly code: Code;
   /** One instruction, with everything that it may come to: a failed check is repaired in place (step-context.ts). */
   readonly careful: boolean;
   /** What the instruction being lowered has touched so far. */
   touched = noUsage();
-  /** All that was touched. */
-  readonly total = noUsage();
   /** The instruction being lowered, and how many of its block's instructions, itself included, are not executed. */
   insn!: Instruction;
   remaining = 0;
@@ -137,7 +130,6 @@ export abstract class LoweringContext {
     funcref: { locals: [], used: 0 },
   };
   readonly depthParam = 0;
-  readonly ripParam = 1;
   readonly #budget: number;
   readonly next: number;
   readonly flagOp: number;
@@ -244,10 +236,8 @@ export abstract class LoweringContext {
   #useGpr(index: number, read: boolean, write: boolean): number {
     const bit = 1 << index;
     this.touched.gprUsed |= bit;
-    this.total.gprUsed |= bit;
     if (write) {
       this.touched.gprWritten |= bit;
-      this.total.gprWritten |= bit;
       this.accesses.written(index);
     }
     this.onGpr(index, read, write);
@@ -262,10 +252,8 @@ export abstract class LoweringContext {
   #useXmm(index: number, read: boolean, write: boolean): number {
     const bit = 1 << index;
     this.touched.xmmUsed |= bit;
-    this.total.xmmUsed |= bit;
     if (write) {
       this.touched.xmmWritten |= bit;
-      this.total.xmmWritten |= bit;
     }
     if (this.#run !== null) {
       if (write) this.#runWritten |= bit;

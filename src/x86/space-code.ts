@@ -287,10 +287,6 @@ export class SpaceCode implements CodeSpace {
     loaded.groups++;
   }
 
-  isLoaded(group: CodeGroup): boolean {
-    return this.#groups.has(group);
-  }
-
   /** The group's functions are of no more use. */
   unload(group: CodeGroup): void {
     const place = this.#groups.get(group);

@@ -7,11 +7,10 @@ import type { FunctionBody } from '../wasm/code.ts';
 import { CodeModule } from './code-group.ts';
 import type { CodeKey, CodeStore } from './code-store.ts';
 import type { Instruction } from './instruction.ts';
-import { sseLowerings } from './lower-sse.ts';
 import { linkModule } from './module.ts';
 import { type Shape, shapeOf } from './shape.ts';
 import { StepTranslator } from './step-translate.ts';
-import { lowerings } from './translate.ts';
+import { isVector, lowerings } from './translate.ts';
 
 /** Where a step function is: export f`index` of the module. */
 export interface StepFunction {
@@ -21,7 +20,6 @@ export interface StepFunction {
 
 /** All packs of step functions have it: they are wanted together, and none is of some guest's code. */
 export const STEP_KEY: CodeKey = { entry: 0, fingerprint: 0x57e9_5000 };
-const isVector = (op: string): boolean => sseLowerings.has(op);
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 

@@ -37,7 +37,8 @@ export const lowerings: ReadonlyMap<string, Lowering> = new Map([
   ...stringLowerings,
   ...integerLowerings,
 ]);
-const isVector = (op: string): boolean => sseLowerings.has(op);
+/** True for a mnemonic of SSE. */
+export const isVector = (op: string): boolean => sseLowerings.has(op);
 
 /** The mnemonics that have a lowering; those that end a region are translated here. */
 export const LOWERED: ReadonlySet<string> = new Set(lowerings.keys());
