@@ -185,8 +185,12 @@ function lowerTrap(ctx: LoweringContext, insn: Instruction): void {
   if (insn.op === 'int3') ctx.exception(VECTOR_BP, insn.rip + insn.length);
   else if (insn.op === 'int1') ctx.exception(VECTOR_DB, insn.rip + insn.length);
   else if (insn.op === 'int') lowerInterrupt(ctx, insn);
-  else if (FORMS[insn.form]!.area === 'privileged') ctx.exception(VECTOR_GP);
-  else ctx.exception(VECTOR_UD);
+  else if (FORMS[insn.form]!.area === 'privileged') {
+    // A far pointer (16:32) is read before its selector is refused.
+    const [operand] = insn.operands;
+    if (insn.op.endsWith('_far') && operand?.kind === 'mem') ctx.checked(operand, 6, false);
+    ctx.exception(VECTOR_GP);
+  } else ctx.exception(VECTOR_UD);
 }
 
 /** INT n: Linux lets programs use 3 and 4 (arch/x86/kernel/idt.c). The error code of the others is the gate's selector. */
