@@ -7,12 +7,13 @@
 import type { Kernel } from '../linux/kernel.ts';
 import { placeText, Symbolizer } from '../linux/symbolizer.ts';
 import type { AddressSpace } from '../lvm/address-space.ts';
-import type { CodeTier, CpuExit, VirtualCpu } from '../lvm/cpu.ts';
+import type { CpuExit, VirtualCpu } from '../lvm/cpu.ts';
 import { disassemble, gprName } from '../x86/disassemble.ts';
 import { rflags } from '../x86/flags.ts';
 import type { Instruction } from '../x86/instruction.ts';
 import { fetch, isFailure } from '../x86/region.ts';
 import { type Context, OFF_XMM } from '../x86/state.ts';
+import { ObservingCpu } from './observing-cpu.ts';
 import { lineHead, type WriteLine } from './syscall-trace.ts';
 
 export interface InstructionTraceOptions {
@@ -27,9 +28,7 @@ const REGISTERS = 16;
 const BYTES_WIDTH = 30;
 const TEXT_WIDTH = 44;
 
-export class TracingCpu implements VirtualCpu {
-  retired = 0;
-  readonly #cpu: VirtualCpu;
+export class TracingCpu extends ObservingCpu {
   readonly #kernel: () => Kernel;
   readonly #write: WriteLine;
   readonly #options: InstructionTraceOptions;
@@ -41,17 +40,17 @@ export class TracingCpu implements VirtualCpu {
   #flagsBefore = 0;
 
   constructor(cpu: VirtualCpu, kernel: () => Kernel, write: WriteLine, options: InstructionTraceOptions) {
-    this.#cpu = cpu;
+    super(cpu);
     this.#kernel = kernel;
     this.#write = write;
     this.#options = options;
   }
 
-  run(space: AddressSpace, context: Context, budget: number, _exact: boolean): CpuExit {
+  override run(space: AddressSpace, context: Context, budget: number, _exact: boolean): CpuExit {
     let retired = 0;
     for (;;) {
       const exit = this.#step(space, context, retired);
-      retired += this.#cpu.retired;
+      retired += this.cpu.retired;
       if (exit.kind !== 'budget' || retired >= budget) {
         this.retired = retired;
         return exit;
@@ -72,7 +71,7 @@ export class TracingCpu implements VirtualCpu {
     const insn = fetch(space, rip);
     if (isFailure(insn)) {
       // It faults, and nothing is run.
-      const exit = this.#cpu.run(space, context, 1, true);
+      const exit = this.cpu.run(space, context, 1, true);
       this.#write(`${head()} ${where()}: ${insn.kind}${exitText(exit)}`);
       return exit;
     }
@@ -83,8 +82,8 @@ export class TracingCpu implements VirtualCpu {
     // As it is before it runs: it may change itself, or go away.
     const text = instructions || registers ? `${head()} ${where()}: ${instructionText(space, insn)}` : '';
     if (registers) this.#remember(context);
-    const exit = this.#cpu.run(space, context, 1, true);
-    if (this.#cpu.retired > 0) {
+    const exit = this.cpu.run(space, context, 1, true);
+    if (this.cpu.retired > 0) {
       // A repeated instruction is counted, and comes, once for each time.
       if (insn.flow === 'next') this.#expected.set(context, context.rip);
       else this.#expected.delete(context);
@@ -112,26 +111,6 @@ export class TracingCpu implements VirtualCpu {
     const flags = rflags(context);
     if (flags !== this.#flagsBefore) found.push(`rflags=0x${flags.toString(16)}`);
     return ` ${found.join(' ')}`;
-  }
-
-  unload(space: AddressSpace): void {
-    this.#cpu.unload(space);
-  }
-
-  drop(space: AddressSpace): void {
-    this.#cpu.drop(space);
-  }
-
-  takeTranslated(space: AddressSpace): number[] {
-    return this.#cpu.takeTranslated(space);
-  }
-
-  warm(space: AddressSpace, entries: readonly number[]): void {
-    this.#cpu.warm(space, entries);
-  }
-
-  tierAt(space: AddressSpace, rip: number): CodeTier {
-    return this.#cpu.tierAt(space, rip);
   }
 }
 

@@ -8,6 +8,7 @@ import { Symbolizer } from '../linux/symbolizer.ts';
 import type { AddressSpace } from '../lvm/address-space.ts';
 import type { CodeTier, CpuExit, VirtualCpu } from '../lvm/cpu.ts';
 import type { Context } from '../x86/state.ts';
+import { ObservingCpu } from './observing-cpu.ts';
 
 /** A stop at an exact count costs some 100 µs: the last 200 instructions before it are run one by one. */
 export const SAMPLE_PERIOD = 1_000_000;
@@ -75,16 +76,14 @@ function columns(...cells: string[]): string {
   return cells.map((cell, i) => (i === last ? cell : i === last - 1 ? cell.padEnd(40) : cell.padStart(11))).join('  ');
 }
 
-export class ProfilingCpu implements VirtualCpu {
-  retired = 0;
-  readonly #cpu: VirtualCpu;
+export class ProfilingCpu extends ObservingCpu {
   readonly #profile: Profile;
   #random = 1;
   /** Instructions to the next sample. */
   #left: number;
 
   constructor(cpu: VirtualCpu, profile: Profile) {
-    this.#cpu = cpu;
+    super(cpu);
     this.#profile = profile;
     this.#left = this.#distance();
   }
@@ -96,42 +95,22 @@ export class ProfilingCpu implements VirtualCpu {
     return Math.floor(this.#profile.period * (0.5 + this.#random / 2 ** 32));
   }
 
-  run(space: AddressSpace, context: Context, budget: number, exact: boolean): CpuExit {
+  override run(space: AddressSpace, context: Context, budget: number, exact: boolean): CpuExit {
     let retired = 0;
     for (;;) {
       const left = budget - retired;
       const isReached = this.#left <= (exact ? left : left + OVERRUN);
-      const exit = this.#cpu.run(space, context, isReached ? this.#left : left, exact || isReached);
-      retired += this.#cpu.retired;
-      this.#left -= this.#cpu.retired;
+      const exit = this.cpu.run(space, context, isReached ? this.#left : left, exact || isReached);
+      retired += this.cpu.retired;
+      this.#left -= this.cpu.retired;
       if (this.#left <= 0) {
         this.#left = this.#distance();
-        this.#profile.sample(context.rip, this.#cpu.tierAt(space, context.rip));
+        this.#profile.sample(context.rip, this.cpu.tierAt(space, context.rip));
       }
       if (exit.kind !== 'budget' || retired >= budget) {
         this.retired = retired;
         return exit;
       }
     }
-  }
-
-  unload(space: AddressSpace): void {
-    this.#cpu.unload(space);
-  }
-
-  drop(space: AddressSpace): void {
-    this.#cpu.drop(space);
-  }
-
-  takeTranslated(space: AddressSpace): number[] {
-    return this.#cpu.takeTranslated(space);
-  }
-
-  warm(space: AddressSpace, entries: readonly number[]): void {
-    this.#cpu.warm(space, entries);
-  }
-
-  tierAt(space: AddressSpace, rip: number): CodeTier {
-    return this.#cpu.tierAt(space, rip);
   }
 }
