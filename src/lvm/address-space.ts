@@ -19,11 +19,13 @@ import {
   STATE_ABSENT,
   STATE_CLEAN,
   STATE_CODE,
+  STATE_EDGE,
   STATE_NO_READ,
   STATE_NO_WRITE,
   STATE_SHARED,
   USER_END,
   USER_PAGES,
+  USER_START,
 } from './layout.ts';
 
 /** A run of pages of equal protection. */
@@ -75,16 +77,17 @@ export class AddressSpace {
     this.prot = new Uint8Array(USER_PAGES);
     this.#prot64 = new Float64Array(this.prot.buffer);
     this.state = new Uint8Array(this.memory.buffer, PAGE_STATE, 1 << 20);
-    this.state.fill(STATE_ABSENT);
+    this.state.fill(STATE_ABSENT | STATE_EDGE);
   }
 
   /** Maps zero-filled pages, replacing what was there. `start` and `length` are multiples of PAGE_SIZE. */
   map(start: Address, length: number, prot: number): void {
+    assert(start >= USER_START, 'nothing is mapped below USER_START');
     this.unmap(start, length);
     const first = start >>> PAGE_SHIFT;
     const count = length / PAGE_SIZE;
     this.prot.fill(prot | PROT_MAPPED, first, first + count);
-    this.state.fill(stateOf(prot) | STATE_CLEAN, first, first + count);
+    this.#setStates(first, first + count, stateOf(prot) | STATE_CLEAN);
     this.#mappingChange(first, first + count);
   }
 
@@ -96,7 +99,7 @@ export class AddressSpace {
       if (this.prot[page] === 0) continue;
       if (this.#zero(page)) this.#zeroed.push(page);
       this.prot[page] = 0;
-      this.state[page] = STATE_ABSENT;
+      this.#setState(page, STATE_ABSENT);
     }
     if (this.#zeroed.length > LIST_LIMIT) this.#zeroed = [...new Set(this.#zeroed)];
     this.#mappingChange(first, first + count);
@@ -109,7 +112,7 @@ export class AddressSpace {
       assert(this.prot[page] !== 0, 'protect of an unmapped page');
       if ((this.prot[page]! & PROT_EXEC) !== 0 && (prot & PROT_EXEC) === 0) this.#codeChange(page, 1);
       this.prot[page] = prot | PROT_MAPPED;
-      this.state[page] = stateOf(prot) | (this.state[page]! & (STATE_CLEAN | STATE_CODE | STATE_SHARED));
+      this.#setState(page, stateOf(prot) | (this.state[page]! & (STATE_CLEAN | STATE_CODE | STATE_SHARED)));
     }
     this.#mappingChange(first, first + count);
   }
@@ -137,7 +140,7 @@ export class AddressSpace {
     if (write) {
       for (let page = address >>> PAGE_SHIFT; page <= last; page++) {
         const state = this.state[page]!;
-        if (state === 0) continue;
+        if ((state & ~STATE_EDGE) === 0) continue;
         if ((state & STATE_CODE) !== 0) this.#codeChange(page, 1);
         if ((state & STATE_CLEAN) !== 0) this.#makeDirty(page);
         if ((state & STATE_SHARED) !== 0) {
@@ -175,6 +178,19 @@ export class AddressSpace {
     this.#dirty.push(page);
     // Where nobody takes them (an unreplicated run), pages mapped again and again must not fill the memory.
     if (this.#dirty.length > LIST_LIMIT) this.#dirty = [...new Set(this.#dirty)];
+  }
+
+  /** Gives a page another state. Its edge stays, being about the next page; that of the page before is about this one. */
+  #setState(page: number, state: number): void {
+    this.state[page] = (state & ~STATE_EDGE) | (this.state[page]! & STATE_EDGE);
+    this.state[page - 1] = (this.state[page - 1]! & ~STATE_EDGE) | edgeBefore(state);
+  }
+
+  #setStates(first: number, end: number, state: number): void {
+    if (first === end) return;
+    this.#setState(first, state);
+    this.#setState(end - 1, state);
+    this.state.fill(state | edgeBefore(state), first, end - 1);
   }
 
   #mappingChange(first: number, end: number): void {
@@ -299,7 +315,7 @@ export class AddressSpace {
             this.#codeChange(p, 1);
             this.#zero(p);
             this.prot[p] = 0;
-            this.state[p] = STATE_ABSENT;
+            this.#setState(p, STATE_ABSENT);
           }
         }
         from = next;
@@ -309,7 +325,7 @@ export class AddressSpace {
       drop(page, run.page);
       for (let p = run.page; p < run.page + run.count; p++) {
         if ((run.prot & PROT_EXEC) === 0) this.#codeChange(p, 1);
-        this.state[p] = stateOf(run.prot) | STATE_CLEAN | (this.state[p]! & STATE_CODE);
+        this.#setState(p, stateOf(run.prot) | STATE_CLEAN | (this.state[p]! & STATE_CODE));
         this.prot[p] = run.prot;
       }
       page = run.page + run.count;
@@ -360,7 +376,7 @@ export class AddressSpace {
     child.prot.set(this.prot);
     for (const run of this.mappings()) {
       const end = run.page + run.count;
-      child.state.fill(stateOf(run.prot) | STATE_CLEAN, run.page, end);
+      child.#setStates(run.page, end, stateOf(run.prot) | STATE_CLEAN);
       for (let page = run.page; page < end; page++) {
         if (this.isZero(page)) continue;
         child.page(page).set(this.page(page));
@@ -393,6 +409,10 @@ export class AddressSpace {
     }
     if (any) this.onCodeChange?.(first, count);
   }
+}
+
+function edgeBefore(state: number): number {
+  return (state & STATE_NO_READ) === 0 ? 0 : STATE_EDGE;
 }
 
 function stateOf(prot: number): number {

@@ -1,6 +1,7 @@
 /**
- * Where everything stands in a guest process's 4 GiB WebAssembly memory. Guest address = wasm address; the first 64 KiB and
- * the top 16 MiB, where the library OS maps nothing, hold what translated code needs at constant addresses.
+ * Where everything stands in a guest process's 4 GiB WebAssembly memory. Guest address = wasm address; the first 2 MiB and
+ * the top 16 MiB, where the library OS maps nothing, hold what translated code needs at constant addresses: below what it needs
+ * most, for a processor adds a constant below 2 GiB to an address for nothing.
  */
 
 /** A guest virtual address, 0 … USER_END. The one place to change for wider address spaces. */
@@ -10,19 +11,19 @@ export const PAGE_SHIFT = 12;
 export const PAGE_SIZE = 4096;
 export const PAGE_MASK = 4095;
 
-/** The library OS maps only in [USER_START, USER_END); page 0 … 0xffff never (vm.mmap_min_addr). */
-export const USER_START = 0x0001_0000;
+/** The library OS maps only in [USER_START, USER_END); nothing below (vm.mmap_min_addr). */
+export const USER_START = 0x0020_0000;
 export const USER_END = 0xff00_0000;
 export const USER_PAGES = USER_END / PAGE_SIZE;
 
 /** One state byte for every page of the 4 GiB (1 MiB); the reserved pages are PAGE_ABSENT for ever. */
-export const PAGE_STATE = 0xff00_0000;
+export const PAGE_STATE = 0x0001_0000;
 
 /**
  * Jump cache: JUMP_CACHE_ENTRIES × { rip: u32, what there is for it: u32 }, direct-mapped: the table slot of a region, or the
  * address of a record (negative as i32).
  */
-export const JUMP_CACHE = 0xff20_0000;
+export const JUMP_CACHE = 0x0011_0000;
 export const JUMP_CACHE_ENTRIES = 1 << 16;
 
 /** The register file (x86/state.ts has its fields): where a constant address has the fewest bytes, for code names it often. */
@@ -38,7 +39,7 @@ export const RECORDS_SIZE = 0x80_0000;
 
 /**
  * Page-state bits. 0 means: present, readable, writable, already dirty, no translated code, not shared — the fast path of every
- * store. A load takes the slow path when STATE_NO_READ is set, a store when any bit is set.
+ * store. A load takes the slow path when STATE_NO_READ is set, a store when any bit but STATE_EDGE is set.
  */
 export const STATE_NO_READ = 0x80;
 export const STATE_NO_WRITE = 0x40;
@@ -46,6 +47,8 @@ export const STATE_CLEAN = 0x01;
 export const STATE_CODE = 0x02;
 /** A store to it is to be noted: other address spaces show the same page. */
 export const STATE_SHARED = 0x04;
+/** The next page is STATE_NO_READ: a load that may reach into it has to look. */
+export const STATE_EDGE = 0x20;
 export const STATE_ABSENT = STATE_NO_READ | STATE_NO_WRITE;
 
 /** Protection of a mapped page, as PROT_* of mman.h; PROT_MAPPED tells a PROT_NONE page from an unmapped one. */

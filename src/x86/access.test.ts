@@ -1,10 +1,13 @@
 /** Which accesses of a block are checked together. */
 
 import { describe, expect, it } from 'vitest';
-import { BlockAccesses } from './access.ts';
+import { NOTHING_KNOWN, RegionAccesses } from './access.ts';
 import { decode, isDecodeError } from './decode.ts';
 import type { Instruction, MemoryOperand } from './instruction.ts';
 import { RBX, RSP } from './state.ts';
+
+/** The local with the first checked byte's address. */
+const LOCAL = 77;
 
 function instructions(hex: string): Instruction[] {
   const bytes = Buffer.from(hex.replaceAll(' ', ''), 'hex');
@@ -23,10 +26,12 @@ function at(base: number, disp: number): MemoryOperand {
 }
 
 function planned(hex: string, mem: MemoryOperand, write: boolean) {
-  const accesses = new BlockAccesses(() => false);
+  const accesses = new RegionAccesses(() => false);
   accesses.begin(instructions(hex));
   accesses.instruction(0);
-  return { accesses, plan: accesses.plan(mem, 8, write) };
+  const plan = accesses.plan(mem, 8, write);
+  accesses.add(mem, plan, LOCAL);
+  return { accesses, plan };
 }
 
 describe('accesses of a block', () => {
@@ -46,12 +51,12 @@ describe('accesses of a block', () => {
     const { accesses, plan } = planned('53 55 4883ec10 4889442408 e800000000', at(RSP, -8), true);
     expect(plan).toEqual({ low: -40, high: 0, write: true });
     accesses.moved(RSP, accesses.valueOf(RSP), -8);
-    expect(accesses.covers(at(RSP, -8), 8, true)).toBe(true);
+    expect(accesses.find(at(RSP, -8), 8, true)).toEqual({ local: LOCAL, offset: 24 });
     accesses.moved(RSP, accesses.valueOf(RSP), -24);
-    expect(accesses.covers(at(RSP, 0), 8, false)).toBe(true);
-    expect(accesses.covers(at(RSP, -16), 8, true)).toBe(false);
+    expect(accesses.find(at(RSP, 0), 8, false)).toEqual({ local: LOCAL, offset: 8 });
+    expect(accesses.find(at(RSP, -16), 8, true)).toBeNull();
     accesses.written(RSP);
-    expect(accesses.covers(at(RSP, 0), 8, false)).toBe(false);
+    expect(accesses.find(at(RSP, 0), 8, false)).toBeNull();
   });
 
   it('of the stack that is popped from, with the return', () => {
@@ -67,5 +72,49 @@ describe('accesses of a block', () => {
   it('is no wider than a page', () => {
     // mov rax, [rbx]; mov rcx, [rbx+0x1000]
     expect(planned('488b03 488b8b00100000', at(RBX, 0), false).plan).toMatchObject({ low: 0, high: 8 });
+  });
+
+  it('is not asked for more than the page where the address is near one that was', () => {
+    // mov rax, [rbx]
+    const { accesses } = planned('488b03', at(RBX, 0), false);
+    expect(accesses.isNarrow(at(RBX, 0), 0x1000)).toBe(true);
+    expect(accesses.isNarrow(at(RBX, 0), 0x4000_0000)).toBe(false);
+    expect(accesses.isNarrow(at(RSP, 0), 0)).toBe(false);
+    accesses.written(RSP);
+    accesses.narrowed(RSP);
+    expect(accesses.isNarrow(at(RSP, 0), 0)).toBe(true);
+  });
+});
+
+describe('accesses where paths meet', () => {
+  it('are those of both, through registers that both left alone', () => {
+    const { accesses } = planned('488b03', at(RBX, 0), false);
+    const before = accesses.known;
+    accesses.add(at(RSP, 0), { low: 0, high: 8, write: true }, LOCAL + 1);
+    const one = accesses.known;
+    accesses.known = before;
+    accesses.written(RSP);
+    accesses.meet(RegionAccesses.common(one, accesses.known));
+    expect(accesses.find(at(RBX, 0), 8, false)).not.toBeNull();
+    expect(accesses.find(at(RSP, 0), 8, false)).toBeNull();
+    accesses.known = one;
+    accesses.written(RBX);
+    accesses.meet(RegionAccesses.common(before, accesses.known));
+    expect(accesses.find(at(RBX, 0), 8, false)).toBeNull();
+  });
+
+  it('of a loop are those through registers that do not change in it', () => {
+    const { accesses } = planned('488b03', at(RBX, 0), false);
+    accesses.add(at(RSP, 0), { low: 0, high: 8, write: true }, LOCAL + 1);
+    const head = RegionAccesses.inLoop(accesses.known, 1 << RSP);
+    accesses.meet(head);
+    expect(accesses.find(at(RBX, 0), 8, false)).not.toBeNull();
+    expect(accesses.find(at(RSP, 0), 8, false)).toBeNull();
+    accesses.written(RSP);
+    expect(accesses.changedSince(head)).toBe(0);
+    accesses.written(RBX);
+    expect(accesses.changedSince(head)).toBe(1 << RBX);
+    accesses.meet(NOTHING_KNOWN);
+    expect(accesses.changedSince(head)).toBe(-1);
   });
 });

@@ -1,10 +1,14 @@
 /**
- * Memory accesses of a basic block that need no check of their own. The first access through some registers is checked
- * together with those that follow it in the block through the same registers, unchanged or moved by constants (the stack pointer): first and last byte of all of
- * them, at most a page apart, so that what they touch is what they would have touched one by one. A check that fails
- * leaves for the interpreter at the first of them, which looks at each.
+ * Memory accesses of a region that need no check of their own. The first access through some registers is checked
+ * together with those that follow it in its block through the same registers, unchanged or moved by constants (the stack
+ * pointer): first and last byte of all of them, at most a page apart, so that what they touch is what they would have touched
+ * one by one. A check that fails leaves for the interpreter at the first of them, which looks at each.
+ *
+ * What is checked stays so in the blocks behind, also where paths meet that all passed the check, as long as the registers have
+ * the values that they had: nothing but a guest call or a helper can change a page's state within a region.
  */
 
+import { USER_END, USER_START } from '../lvm/layout.ts';
 import type { Instruction, MemoryOperand } from './instruction.ts';
 import { RSP } from './state.ts';
 
@@ -21,11 +25,26 @@ const SIMPLE = new Set(
 );
 const READS_FIRST = new Set(['cmp', 'test', 'imul', 'push']);
 
+/** Where checked bytes are: the address in an i32 local plus a constant, as a wasm load or store takes it. */
+export interface Access {
+  readonly local: number;
+  readonly offset: number;
+}
+
 /** Accesses [low, high) relative to the values that the registers had in these versions; `write` includes reading. */
 export interface Checked {
   readonly mem: MemoryOperand;
   readonly baseVersion: number;
   readonly indexVersion: number;
+  readonly low: number;
+  readonly high: number;
+  readonly write: boolean;
+  /** The i32 local with the address of `low`. */
+  readonly local: number;
+}
+
+/** Displacements [low, high) to check for an access. */
+export interface Range {
   readonly low: number;
   readonly high: number;
   readonly write: boolean;
@@ -35,6 +54,8 @@ export interface Checked {
 interface Value {
   readonly version: number;
   readonly offset: number;
+  /** It is below 4 GiB: a 32-bit operation made it. */
+  readonly narrow: boolean;
 }
 
 export interface Known {
@@ -42,12 +63,20 @@ export interface Known {
   readonly values: readonly Value[];
 }
 
-export class BlockAccesses {
+/** How far below or above an address within 4 GiB it is sure that nothing is mapped that a wrapped address would hit. */
+const SURROUNDINGS = Math.min(USER_START, 2 ** 32 - USER_END);
+/** A register that need not have the same value on all paths. */
+const UNKNOWN: Value = { version: -1, offset: 0, narrow: false };
+/** After a guest call: every register may be another one, and every page. */
+export const NOTHING_KNOWN: Known = { checked: [], values: new Array(32).fill(UNKNOWN) };
+const START: Value = { version: 0, offset: 0, narrow: false };
+
+export class RegionAccesses {
   readonly #isVector: (op: string) => boolean;
   #insns: readonly Instruction[] = [];
   #at = 0;
   #newest = 0;
-  #values: Value[] = Array.from({ length: 32 }, () => ({ version: 0, offset: 0 }));
+  #values: Value[] = new Array(32).fill(START);
   #checked: Checked[] = [];
 
   /** `isVector` tells the mnemonics that write general registers only as their first operand. */
@@ -55,7 +84,7 @@ export class BlockAccesses {
     this.#isVector = isVector;
   }
 
-  /** A new block; what is known holds on if only one path leads to it. */
+  /** A new block. */
   begin(insns: readonly Instruction[]): void {
     this.#insns = insns;
   }
@@ -75,14 +104,9 @@ export class BlockAccesses {
     this.#at = i;
   }
 
-  /** Nothing is known any more. */
-  clear(): void {
-    this.#checked = [];
-  }
-
   /** A general register gets a new value. */
   written(register: number): void {
-    this.#values[register] = { version: ++this.#newest, offset: 0 };
+    this.#values[register] = { version: ++this.#newest, offset: 0, narrow: false };
   }
 
   valueOf(register: number): Value {
@@ -91,20 +115,41 @@ export class BlockAccesses {
 
   /** The register's value is what it was at `before` plus a constant. */
   moved(register: number, before: Value, by: number): void {
-    this.#values[register] = { version: before.version, offset: before.offset + by };
+    this.#values[register] = { version: before.version, offset: before.offset + by, narrow: false };
   }
 
-  /** True when the access has been checked already. */
-  covers(mem: MemoryOperand, size: number, write: boolean): boolean {
+  /** The register's value is below 4 GiB. */
+  narrowed(register: number): void {
+    this.#values[register] = { ...this.#values[register]!, narrow: true };
+  }
+
+  /** Where the access is, if it has been checked already. */
+  find(mem: MemoryOperand, size: number, write: boolean): Access | null {
     const low = mem.disp + this.#offset(mem);
     for (const c of this.#checked) {
       if (write && !c.write) continue;
-      if (low < c.low || low + size > c.high || !sameRegisters(mem, c.mem)) continue;
-      if (mem.base >= 0 && this.#values[mem.base]!.version !== c.baseVersion) continue;
-      if (mem.index >= 0 && this.#values[mem.index]!.version !== c.indexVersion) continue;
-      return true;
+      if (low < c.low || low + size > c.high || !this.#isThrough(mem, c)) continue;
+      return { local: c.local, offset: low - c.low };
     }
-    return false;
+    return null;
+  }
+
+  /**
+   * True when the address, as a 64-bit sum, is below 4 GiB or else so near to that that its low 32 bits are in pages that are never
+   * mapped: the test of the page suffices.
+   */
+  isNarrow(mem: MemoryOperand, disp: number): boolean {
+    if (mem.index >= 0 || mem.segment !== 'none' || mem.base < 0 || Math.abs(disp) > SURROUNDINGS / 2) return false;
+    if (this.#values[mem.base]!.narrow) return true;
+    const low = disp + this.#offset(mem);
+    return this.#checked.some((c) => this.#isThrough(mem, c) && Math.abs(c.low - low) < SURROUNDINGS / 2);
+  }
+
+  /** The accesses of an entry are through the same registers with the same values. */
+  #isThrough(mem: MemoryOperand, c: Checked): boolean {
+    if (!sameRegisters(mem, c.mem)) return false;
+    if (mem.base >= 0 && this.#values[mem.base]!.version !== c.baseVersion) return false;
+    return mem.index < 0 || this.#values[mem.index]!.version === c.indexVersion;
   }
 
   /** How much of an address comes from what has been added to its registers since their versions. */
@@ -113,8 +158,43 @@ export class BlockAccesses {
     return ofBase + (index >= 0 ? scale * this.#values[index]!.offset : 0);
   }
 
-  /** The range to check for this access: [low, high) displacements. It counts as checked from here on. */
-  plan(mem: MemoryOperand, size: number, write: boolean): { low: number; high: number; write: boolean } {
+  // --- where paths meet ---
+
+  /** What holds after either of two paths. */
+  static common(a: Known, b: Known): Known {
+    const values = a.values.map((value, i) => {
+      const other = b.values[i]!;
+      return value.version === other.version && value.offset === other.offset ? value : UNKNOWN;
+    });
+    return { checked: a.checked.filter((c) => b.checked.includes(c)), values };
+  }
+
+  /** What of `known` holds at the head of a loop in which the registers `changing` (a mask) may change. */
+  static inLoop(known: Known, changing: number): Known {
+    const values = known.values.map((value, i) => ((changing >> i) & 1 ? UNKNOWN : value));
+    return { checked: known.checked, values };
+  }
+
+  /** The registers (a mask) that have not the values of `known` any more; -1 where less is checked. */
+  changedSince({ checked, values }: Known): number {
+    if (!checked.every((c) => this.#checked.includes(c))) return -1;
+    return values.reduce((mask, value, i) => {
+      const mine = this.#values[i]!;
+      const same = value === UNKNOWN || (value.version === mine.version && value.offset === mine.offset);
+      return same ? mask : mask | (1 << i);
+    }, 0);
+  }
+
+  /** Goes on with what is known on all paths. */
+  meet({ checked, values }: Known): void {
+    this.#checked = [...checked];
+    this.#values = values.map((value) => {
+      return value === UNKNOWN ? { version: ++this.#newest, offset: 0, narrow: false } : value;
+    });
+  }
+
+  /** The range to check for this access. */
+  plan(mem: MemoryOperand, size: number, write: boolean): Range {
     let low = mem.disp;
     let high = mem.disp + size;
     /** By how much the base will have been moved. */
@@ -161,16 +241,21 @@ export class BlockAccesses {
       if (by === null) break;
       moved += by;
     }
+    return { low, high, write };
+  }
+
+  /** The range has been checked, and the address of its first byte is in a local that nothing else is put in. */
+  add(mem: MemoryOperand, range: Range, local: number): void {
     const offset = this.#offset(mem);
     this.#checked.push({
       mem,
       baseVersion: mem.base >= 0 ? this.#values[mem.base]!.version : 0,
       indexVersion: mem.index >= 0 ? this.#values[mem.index]!.version : 0,
-      low: low + offset,
-      high: high + offset,
-      write,
+      low: range.low + offset,
+      high: range.high + offset,
+      write: range.write,
+      local,
     });
-    return { low, high, write };
   }
 }
 

@@ -7,6 +7,7 @@
  */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
+import type { Access } from './access.ts';
 import type { Instruction } from './instruction.ts';
 import {
   asImmediate,
@@ -37,8 +38,8 @@ const GATE_IN_IDT = 2;
 /** Nested guest calls on the wasm stack; deeper ones unwind to the dispatcher. */
 export const DEPTH_LIMIT = 200;
 
-/** Checks that `size` bytes can be pushed and returns the address's local; rsp is not changed. */
-export function pushSlot(ctx: LoweringContext, size: number): number {
+/** Checks that `size` bytes can be pushed and returns where; rsp is not changed. */
+export function pushSlot(ctx: LoweringContext, size: number): Access {
   return ctx.checkedAt(RSP, -size, size, true);
 }
 
@@ -59,9 +60,9 @@ export function lowerCall(ctx: LoweringContext, insn: Instruction, direct: Reado
   const to = ctx.toTemp('i64');
   const slot = pushSlot(ctx, 8);
   if (target.kind !== 'target') canonicalTarget(ctx, to);
-  code.localGet(slot);
+  code.localGet(slot.local);
   ctx.pushNextRip();
-  code.i64Store();
+  code.i64Store(slot.offset);
   moveStack(ctx, -8);
   code.localGet(to).localSet(ctx.next);
   if (ctx.careful) {

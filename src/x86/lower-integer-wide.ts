@@ -221,8 +221,7 @@ function exchangeDouble(size: number): Lowering {
     const address = size === 16 ? ctx.checkedAligned(operand, true) : ctx.checked(operand, size, true);
     ctx.loadAt(address, half);
     const low = ctx.toTemp('i64');
-    const second = ctx.temp('i32');
-    code.localGet(address).i32Const(half).i32Add().localSet(second);
+    const second = { ...address, offset: address.offset + half };
     ctx.loadAt(second, half);
     const high = ctx.toTemp('i64');
     ctx.getFlagsBits();

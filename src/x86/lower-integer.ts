@@ -316,14 +316,14 @@ integerLowerings.set('enter', (ctx, insn) => {
       if (i < level) {
         below(RBP, size * i);
         code.i32WrapI64();
-        ctx.loadAt(ctx.toTemp('i32'), size);
+        ctx.loadAt({ local: ctx.toTemp('i32'), offset: 0 }, size);
       } else {
         below(RSP, size);
       }
       code.localSet(value);
       below(RSP, size * (i + 1));
       code.i32WrapI64();
-      ctx.storeAt(ctx.toTemp('i32'), size, value);
+      ctx.storeAt({ local: ctx.toTemp('i32'), offset: 0 }, size, value);
     }
   }
   below(RSP, size);

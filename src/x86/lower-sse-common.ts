@@ -47,12 +47,12 @@ export function source(ctx: LoweringContext, operand: Operand, unaligned = false
   const code = ctx.code;
   if (operand.kind === 'mem') {
     const aligned = operand.size === 16 && !unaligned;
-    const address = aligned ? ctx.checkedAligned(operand, false) : ctx.checked(operand, operand.size, false);
-    code.localGet(address);
-    if (operand.size === 16) code.v128Load();
-    else if (operand.size === 8) code.v128Load64Zero();
-    else if (operand.size === 4) code.v128Load32Zero();
-    else code.v128Const(0n, 0n).v128Load16Lane(0);
+    const at = aligned ? ctx.checkedAligned(operand, false) : ctx.checked(operand, operand.size, false);
+    code.localGet(at.local);
+    if (operand.size === 16) code.v128Load(at.offset);
+    else if (operand.size === 8) code.v128Load64Zero(at.offset);
+    else if (operand.size === 4) code.v128Load32Zero(at.offset);
+    else code.v128Const(0n, 0n).v128Load16Lane(0, at.offset);
     return ctx.toTemp('v128');
   }
   if (operand.kind !== 'reg') throw new Error('operand');

@@ -4,6 +4,7 @@
  * Non-temporal stores, prefetches and fences are ordinary stores and nothing: a guest's threads share one host thread.
  */
 
+import type { Access } from './access.ts';
 import type { Operand } from './instruction.ts';
 import { checkPending, enterMmx, isMmx, setMmx, setVector, source, usesMmx } from './lower-sse-common.ts';
 import { asImmediate, asRegister, type Lowering, type LoweringContext } from './lowering.ts';
@@ -14,11 +15,11 @@ function moveAll(aligned: boolean): Lowering {
     const code = ctx.code;
     const [to, from] = insn.operands as [Operand, Operand];
     if (to.kind === 'mem') {
-      const address = aligned ? ctx.checkedAligned(to, true) : ctx.checked(to, 16, true);
+      const at = aligned ? ctx.checkedAligned(to, true) : ctx.checked(to, 16, true);
       code
-        .localGet(address)
+        .localGet(at.local)
         .localGet(ctx.xmm(asRegister(from).index))
-        .v128Store();
+        .v128Store(at.offset);
       return;
     }
     code.localGet(source(ctx, from, !aligned));
@@ -46,10 +47,10 @@ function moveScalar(size: 4 | 8): Lowering {
   };
 }
 
-function storeLane(ctx: LoweringContext, address: number, value: number, size: 4 | 8, lane: number): void {
-  ctx.code.localGet(address).localGet(value);
-  if (size === 8) ctx.code.v128Store64Lane(lane);
-  else ctx.code.v128Store32Lane(lane);
+function storeLane(ctx: LoweringContext, at: Access, value: number, size: 4 | 8, lane: number): void {
+  ctx.code.localGet(at.local).localGet(value);
+  if (size === 8) ctx.code.v128Store64Lane(lane, at.offset);
+  else ctx.code.v128Store32Lane(lane, at.offset);
 }
 
 /** movlps, movhps and so on: one half to or from memory. */
@@ -61,11 +62,11 @@ function moveHalf(lane: 0 | 1): Lowering {
       return;
     }
     if (from.kind !== 'mem') throw new Error('operand');
-    const address = ctx.checked(from, 8, false);
+    const at = ctx.checked(from, 8, false);
     ctx.code
-      .localGet(address)
+      .localGet(at.local)
       .localGet(ctx.xmm(asRegister(to).index))
-      .v128Load64Lane(lane);
+      .v128Load64Lane(lane, at.offset);
     setVector(ctx, to);
   };
 }
@@ -97,7 +98,7 @@ function moveLow(size: 4 | 8): Lowering {
       setVector(ctx, to);
       return;
     }
-    const address = to.kind === 'mem' ? ctx.checked(to, size, true) : -1;
+    const at = to.kind === 'mem' ? ctx.checked(to, size, true) : null;
     if (from.kind === 'reg' && from.file !== 'gpr') {
       code.localGet(source(ctx, from));
       if (size === 8) code.i64x2ExtractLane(0);
@@ -107,8 +108,8 @@ function moveLow(size: 4 | 8): Lowering {
     }
     const value = ctx.toTemp('i64');
     if (mmx) enterMmx(ctx);
-    if (to.kind === 'mem') {
-      ctx.storeAt(address, size, value);
+    if (at !== null) {
+      ctx.storeAt(at, size, value);
     } else if (isMmx(to)) {
       code.localGet(value);
       setMmx(ctx, asRegister(to).index);
@@ -156,15 +157,15 @@ function moveMasked(ctx: LoweringContext, insn: Parameters<Lowering>[1]): void {
     code.i64Const(8).i64Add();
     ctx.checkedAddress(8, true);
   }
-  const address = ctx.checked(to, 8, true);
+  const { local, offset } = ctx.checked(to, 8, true);
   const value = source(ctx, from);
   const bits = source(ctx, select);
-  code.localGet(address).localGet(value).localGet(address);
-  if (mmx) code.v128Load64Zero();
-  else code.v128Load();
+  code.localGet(local).localGet(value).localGet(local);
+  if (mmx) code.v128Load64Zero(offset);
+  else code.v128Load(offset);
   code.localGet(bits).i32Const(7).i8x16ShrS().v128Bitselect();
-  if (mmx) code.v128Store64Lane(0);
-  else code.v128Store();
+  if (mmx) code.v128Store64Lane(0, offset);
+  else code.v128Store(offset);
 }
 
 /** The number of the lane that an immediate names, of 16 or (MMX) 8 bytes. */
@@ -181,11 +182,12 @@ function extractLane(size: 1 | 2 | 4 | 8): Lowering {
     const lane = laneOf(imm, size, mmx);
     if (mmx) checkPending(ctx);
     if (to.kind === 'mem') {
-      code.localGet(ctx.checked(to, size, true)).localGet(source(ctx, from));
-      if (size === 8) code.v128Store64Lane(lane);
-      else if (size === 4) code.v128Store32Lane(lane);
-      else if (size === 2) code.v128Store16Lane(lane);
-      else code.v128Store8Lane(lane);
+      const { local, offset } = ctx.checked(to, size, true);
+      code.localGet(local).localGet(source(ctx, from));
+      if (size === 8) code.v128Store64Lane(lane, offset);
+      else if (size === 4) code.v128Store32Lane(lane, offset);
+      else if (size === 2) code.v128Store16Lane(lane, offset);
+      else code.v128Store8Lane(lane, offset);
       return;
     }
     code.localGet(source(ctx, from));

@@ -45,10 +45,10 @@ sseLowerings.set('ldmxcsr', (ctx, insn) => {
 sseLowerings.set('stmxcsr', (ctx, insn) => {
   const operand = insn.operands[0]!;
   if (operand.kind !== 'mem') throw new Error('operand');
-  const address = ctx.checked(operand, 4, true);
-  ctx.code.localGet(address);
+  const { local, offset } = ctx.checked(operand, 4, true);
+  ctx.code.localGet(local);
   ctx.loadState32(OFF_MXCSR);
-  ctx.code.i32Store();
+  ctx.code.i32Store(offset);
 });
 
 // The tag word says: all empty. TOP becomes 0 too, as with every MMX instruction.

@@ -114,8 +114,8 @@ function bulk(ctx: LoweringContext, insn: Instruction): void {
     code.localGet(ctx.gpr(RDI)).localGet(ctx.gpr(RSI)).i64Sub().localGet(n).i64Const(shift).i64Shl().i64GeU().i32And();
   }
   code.if();
-  const from = isMove ? ctx.checked(memory(insn, RSI), 1, false) : -1;
-  const to = ctx.checked(memory(insn, RDI), 1, true);
+  const from = isMove ? ctx.addressOf(ctx.checked(memory(insn, RSI), 1, false)) : -1;
+  const to = ctx.addressOf(ctx.checked(memory(insn, RDI), 1, true));
   code.localGet(n).i64Const(shift).i64Shl().localSet(t);
   if (isMove) {
     code.localGet(to).localGet(from).localGet(t).i32WrapI64().memoryCopy();

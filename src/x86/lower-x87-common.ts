@@ -36,12 +36,12 @@ export function begin(ctx: LoweringContext): number {
 }
 
 /**
- * `ctx.checked`, and the data pointer: the operand's address in its segment (SDM vol. 1, 8.1.8). FIP and FDP are set by
+ * `ctx.checked` as the address's i32 local, and the data pointer: the operand's address in its segment (SDM vol. 1, 8.1.8). FIP and FDP are set by
  * all instructions, FOP only where an exception is not masked.
  */
 export function checkedOperand(ctx: LoweringContext, operand: MemoryOperand, write: boolean): number {
   const code = ctx.code;
-  const address = ctx.checked(operand, operand.size, write);
+  const address = ctx.addressOf(ctx.checked(operand, operand.size, write));
   code.i32Const(REGISTER_FILE);
   if (operand.segment === 'none') code.localGet(address).i64ExtendI32U();
   else ctx.address(operand, false);

@@ -36,8 +36,8 @@ const REGISTERS = REGISTER_FILE + OFF_ST;
 const fldcw: Lowering = (ctx, insn) => {
   wait(ctx);
   const code = ctx.code;
-  const address = ctx.checked(memory(insn), 2, false);
-  code.localGet(address).i32Load16U().i32Const(FCW_WRITABLE).i32And().i32Const(FCW_ONE).i32Or();
+  const { local, offset } = ctx.checked(memory(insn), 2, false);
+  code.localGet(local).i32Load16U(offset).i32Const(FCW_WRITABLE).i32And().i32Const(FCW_ONE).i32Or();
   const control = ctx.toTemp('i32');
   code.i32Const(REGISTER_FILE).localGet(control).i32Store16(OFF_FCW);
   // Unmasking an exception that is flagged makes it pending.
@@ -58,8 +58,8 @@ function storeWord(offset: number): Lowering {
     const code = ctx.code;
     const operand = insn.operands[0]!;
     if (operand.kind === 'mem') {
-      const address = ctx.checked(operand, 2, true);
-      code.localGet(address).i32Const(REGISTER_FILE).i32Load16U(offset).i32Store16();
+      const at = ctx.checked(operand, 2, true);
+      code.localGet(at.local).i32Const(REGISTER_FILE).i32Load16U(offset).i32Store16(at.offset);
     } else {
       code.i32Const(REGISTER_FILE).i32Load16U(offset).i64ExtendI32U();
       ctx.setReg(RAX, 2);
@@ -183,7 +183,8 @@ function environment(op: string, waits: boolean, write: boolean): Lowering {
     if (waits) wait(ctx);
     const operand = memory(insn);
     const narrow = operand.size === 14 || operand.size === 94;
-    runX87(ctx, `x87 ${op}${narrow ? '16' : ''}`, ctx.checked(operand, operand.size, write));
+    const image = ctx.addressOf(ctx.checked(operand, operand.size, write));
+    runX87(ctx, `x87 ${op}${narrow ? '16' : ''}`, image);
   };
 }
 
@@ -215,7 +216,7 @@ function image(op: string, write: boolean): Lowering {
     code.i32WrapI64().i32Const(15).i32And().if();
     ctx.exception(VECTOR_GP);
     code.end();
-    ctx.callHelper(`x87 ${op}`, ctx.checked(operand, FXSAVE_SIZE, write));
+    ctx.callHelper(`x87 ${op}`, ctx.addressOf(ctx.checked(operand, FXSAVE_SIZE, write)));
   };
 }
 

@@ -63,7 +63,7 @@ function loadFloat(ctx: LoweringContext, stack: number, operand: MemoryOperand):
   const wide = operand.size === 8;
   const fractionBits = wide ? 52 : 23;
   const maximum = wide ? 0x7ff : 0xff;
-  ctx.loadAt(address, operand.size);
+  ctx.loadAt({ local: address, offset: 0 }, operand.size);
   const bits = ctx.toTemp('i64');
   code.localGet(bits).i64Const(fractionBits).i64ShrU().i32WrapI64().i32Const(maximum).i32And();
   const exponent = ctx.toTemp('i32');
@@ -142,7 +142,7 @@ const fild: Lowering = (ctx, insn) => {
   const operand = memory(insn);
   const address = checkedOperand(ctx, operand, false);
   const value = (): [number, number] => {
-    ctx.loadAt(address, operand.size);
+    ctx.loadAt({ local: address, offset: 0 }, operand.size);
     ctx.signExtend(operand.size);
     const integer = ctx.toTemp('i64');
     // The magnitude: (v ^ s) - s with s all ones for a negative v.

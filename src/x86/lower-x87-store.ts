@@ -87,7 +87,7 @@ function storeFloat(ctx: LoweringContext, stack: number, operand: MemoryOperand,
     .i64Const(wide ? 63 : 31)
     .i64Shl()
     .i64Or();
-  ctx.storeAt(address, operand.size, ctx.toTemp('i64'));
+  ctx.storeAt({ local: address, offset: 0 }, operand.size, ctx.toTemp('i64'));
   if (pops) pop(ctx, stack);
   else writeStack(ctx, stack);
   code.else();

@@ -11,9 +11,9 @@
  *     });
  */
 
-import { PAGE_MASK, PAGE_SIZE, PAGE_STATE, REGISTER_FILE, STATE_NO_READ } from '../lvm/layout.ts';
+import { PAGE_MASK, PAGE_SIZE, PAGE_STATE, REGISTER_FILE, STATE_EDGE, STATE_NO_READ } from '../lvm/layout.ts';
 import type { Code, ValueType } from '../wasm/emitter.ts';
-import { BlockAccesses } from './access.ts';
+import { type Access, NOTHING_KNOWN, RegionAccesses } from './access.ts';
 import {
   ALL_PARTS,
   CHANGED_CARRY,
@@ -105,8 +105,8 @@ export abstract class LoweringContext {
   /** The instruction ended its block itself (an unconditional exit was emitted). */
   ended = false;
 
-  /** The block's checked memory accesses, and `code.depth` of its straight-line code. */
-  readonly accesses: BlockAccesses;
+  /** The checked memory accesses, and `code.depth` of the block's straight-line code. */
+  readonly accesses: RegionAccesses;
   blockDepth = 0;
   /** In a run (sse-run.ts): the instruction to do again, and how many were left there. */
   #run: { readonly rip: number; readonly remaining: number } | null = null;
@@ -138,7 +138,7 @@ export abstract class LoweringContext {
   readonly flagB: number;
 
   constructor(code: Code, careful: boolean, isVector: (op: string) => boolean) {
-    this.accesses = new BlockAccesses(isVector);
+    this.accesses = new RegionAccesses(isVector);
     this.code = code;
     this.careful = careful;
     this.#budget = code.local('i64');
@@ -301,6 +301,7 @@ export abstract class LoweringContext {
       code.localSet(local);
     } else if (size === 4) {
       code.i64Const(0xffff_ffff).i64And().localSet(local);
+      if (code.depth === this.blockDepth) this.accesses.narrowed(index);
     } else if (high) {
       code.i64Const(0xff).i64And().i64Const(8).i64Shl();
       code.localGet(local).i64Const(-0xff01).i64And().i64Or().localSet(local);
@@ -366,27 +367,38 @@ export abstract class LoweringContext {
   }
 
   /**
-   * Emits the check of an access of `size` bytes (1 … 512) and returns an i32 local with the address, for use with any
-   * wasm load or store. `write` also makes it readable (read-modify-write).
+   * Emits the check of an access of `size` bytes (1 … 512) and returns where it is, for use with any wasm load or store.
+   * `write` also makes it readable (read-modify-write).
    */
-  checked(mem: MemoryOperand, size: number, write: boolean): number {
-    if (isConstant(mem)) {
-      // Only the page state can fail.
-      const local = this.temp('i32');
-      this.code.i32Const(mem.disp).localSet(local);
-      this.#check(local, -1, (mem.disp & PAGE_MASK) + size <= PAGE_SIZE ? 1 : size, write);
-      return local;
-    }
-    const planned = this.#planned(mem, size, write);
-    if (planned >= 0) return planned;
-    this.address(mem);
-    return this.checkedAddress(size, write);
+  checked(mem: MemoryOperand, size: number, write: boolean): Access {
+    return this.#accessed(mem, size, write, false);
   }
 
   /** As `checked`, for `size` bytes at a constant offset of a register, which no operand names: the stack. */
-  checkedAt(register: number, offset: number, size: number, write: boolean): number {
+  checkedAt(register: number, offset: number, size: number, write: boolean): Access {
     const mem = { base: register, index: -1, scale: 1, disp: offset, segment: 'none', addressSize: 8 } as const;
     return this.checked({ kind: 'mem', ...mem, size }, size, write);
+  }
+
+  /** As `checked` for 16 bytes that must be aligned: #GP where they are not (SDM vol. 1, 4.1.1). */
+  checkedAligned(mem: MemoryOperand, write: boolean): Access {
+    return this.#accessed(mem, 16, write, !isConstant(mem) || mem.disp % 16 !== 0);
+  }
+
+  /** As `checked`, for the i64 address on the stack. */
+  checkedAddress(size: number, write: boolean): Access {
+    const wide = this.temp('i64');
+    const local = this.temp('i32');
+    this.code.localTee(wide).i32WrapI64().localSet(local);
+    this.#check(local, wide, size, write, false);
+    return { local, offset: 0 };
+  }
+
+  /** The address as an i32 local. */
+  addressOf({ local, offset }: Access): number {
+    if (offset === 0) return local;
+    this.code.localGet(local).i32Const(offset).i32Add();
+    return this.toTemp('i32');
   }
 
   /** register += by */
@@ -397,107 +409,126 @@ export abstract class LoweringContext {
     this.accesses.moved(register, before, by);
   }
 
-  /** The address's local when this access was checked with an earlier one or can be with later ones; else -1. */
-  #planned(mem: MemoryOperand, size: number, write: boolean): number {
+  /** An access that was checked with an earlier one, or is checked with what follows. */
+  #accessed(mem: MemoryOperand, size: number, write: boolean, aligned: boolean): Access {
     const { code, accesses } = this;
     // With an address-size prefix the sum wraps. In conditional code and loops of a lowering nothing holds.
-    if (this.careful || mem.addressSize === 4 || code.depth !== this.blockDepth) return -1;
-    if (!accesses.covers(mem, size, write)) {
-      const planned = accesses.plan(mem, size, write);
-      if (planned.high - planned.low === size && planned.write === write) return -1;
-      this.address({ ...mem, disp: planned.low });
-      this.checkedAddress(planned.high - planned.low, planned.write);
+    const tracked = mem.addressSize === 8 && code.depth === this.blockDepth && !this.careful;
+    const known = tracked ? accesses.find(mem, size, write) : null;
+    if (known !== null) {
+      if (aligned) this.#checkAligned(known);
+      return known;
     }
-    this.address(mem);
-    code.i32WrapI64();
-    return this.toTemp('i32');
+    const range = tracked ? accesses.plan(mem, size, write) : { low: mem.disp, high: mem.disp + size, write };
+    const length = range.high - range.low;
+    const local = tracked ? code.local('i32') : this.temp('i32');
+    const access = { local, offset: mem.disp - range.low };
+    if (isConstant(mem) && range.low >= 0) {
+      // Only the page state can fail.
+      code.i32Const(range.low).localSet(local);
+      this.#check(local, -1, length, range.write, (range.low & PAGE_MASK) + length <= PAGE_SIZE);
+      if (aligned) this.#checkAligned(access);
+    } else {
+      const wide = tracked && accesses.isNarrow(mem, range.low) ? -1 : this.temp('i64');
+      this.address({ ...mem, disp: range.low });
+      if (wide >= 0) code.localTee(wide);
+      code.i32WrapI64().localSet(local);
+      if (aligned) this.#checkAligned(access);
+      this.#check(local, wide, length, range.write, aligned && length === size);
+    }
+    if (tracked) accesses.add(mem, range, local);
+    return access;
   }
 
-  /** As `checked`, for the i64 address on the stack. */
-  checkedAddress(size: number, write: boolean): number {
-    const code = this.code;
-    const wide = this.temp('i64');
-    const local = this.temp('i32');
-    code.localTee(wide).i32WrapI64().localSet(local);
-    this.#check(local, wide, size, write);
-    return local;
-  }
-
-  /** As `checked` for 16 bytes that must be aligned: #GP where they are not (SDM vol. 1, 4.1.1). */
-  checkedAligned(mem: MemoryOperand, write: boolean): number {
-    if (isConstant(mem) && mem.disp % 16 === 0) return this.checked(mem, 16, write);
-    const code = this.code;
-    const planned = this.#planned(mem, 16, write);
-    if (planned >= 0) {
-      code.localGet(planned).i32Const(15).i32And().ifRarely();
-      this.exit(EXIT_KIND_SLOW, this.insn.rip, this.remaining);
-      code.end();
-      return planned;
-    }
-    this.address(mem);
-    const wide = this.temp('i64');
-    const local = this.temp('i32');
-    code.localTee(wide).i32WrapI64().localSet(local);
-    this.#check(local, wide, 16, write, true);
-    return local;
+  #checkAligned({ local, offset }: Access): void {
+    const code = this.code.localGet(local);
+    if (offset % 16 !== 0) code.i32Const(offset).i32Add();
+    code.i32Const(15).i32And().ifRarely();
+    this.misaligned();
+    code.end();
   }
 
   /**
-   * Tests that the pages of an access are as they must be, and otherwise leaves; `wide` -1: the address is no wider than
-   * `local`. Most accesses are in one page.
+   * Tests that the pages of an access of up to PAGE_SIZE bytes are as they must be; `wide` -1: the address is no wider than
+   * `local`. Most accesses are in one page, which for stores of one operand its alignment shows. Loads do not ask: the state of a
+   * page tells whether the next can be read, too. `inPage`: the access is known to be in one.
    */
-  #check(local: number, wide: number, size: number, write: boolean, aligned = false): void {
+  #check(local: number, wide: number, size: number, write: boolean, inPage: boolean): void {
     const code = this.code;
+    const isWide = (): void => {
+      if (wide >= 0) code.localGet(wide).i64Const(32).i64ShrU().i64Or();
+      code.i64Const(0).i64Ne();
+    };
+    if (wide >= 0 && !this.careful) {
+      code.localGet(local).i64ExtendI32U().localGet(wide).i64Ne().ifRarely();
+      this.failedCheck(local, wide, size, write);
+      code.end();
+      wide = -1;
+    }
     const state = (offset: number): void => {
       code.localGet(local);
       if (offset > 0) code.i32Const(offset).i32Add();
-      code.i32Const(12).i32ShrU().i32Load8U(PAGE_STATE);
-      if (!write) code.i32Const(STATE_NO_READ).i32And();
+      code.i32Const(12).i32ShrU().i64Load8U(PAGE_STATE);
     };
-    const fail = (): void => {
+    const bad = write ? 0xff & ~STATE_EDGE : STATE_NO_READ;
+    /** Both pages, or one. */
+    const states = (both: boolean): void => {
+      state(0);
+      if (both) {
+        state(size - 1);
+        code.i64Or();
+      }
+      code.i64Const(bad).i64And();
+      isWide();
       code.ifRarely();
       this.failedCheck(local, wide, size, write);
       code.end();
     };
-    if (size > 1 && !aligned) {
-      code
-        .localGet(local)
-        .i32Const(PAGE_MASK)
-        .i32And()
-        .i32Const(PAGE_SIZE - size)
-        .i32GtU()
-        .ifRarely();
-      state(size - 1);
-      fail();
+    if (size === 1 || inPage) {
+      states(false);
+    } else if (write) {
+      code.localGet(local);
+      if ((size & (size - 1)) === 0) code.i32Const(size - 1).i32And();
+      else
+        code
+          .i32Const(PAGE_MASK)
+          .i32And()
+          .i32Const(PAGE_SIZE - size)
+          .i32GtU();
+      code.ifRarely();
+      states(true);
+      code.end();
+      states(false);
+    } else {
+      state(0);
+      code.i64Const(bad | STATE_EDGE).i64And();
+      isWide();
+      code.ifRarely();
+      states(true);
       code.end();
     }
-    state(0);
-    if (aligned) code.localGet(local).i32Const(15).i32And().i32Or();
-    // (V8 would load the state twice were it compared by itself.)
-    if (wide >= 0) code.localGet(wide).i64Const(32).i64ShrU().i32WrapI64().i32Or();
-    fail();
   }
 
-  protected failedCheck(_local: number, _wide: number, _size: number, _write: boolean): void {
-    this.exit(EXIT_KIND_SLOW, this.insn.rip, this.remaining);
-  }
+  /** The pages are not, or the address is not aligned as it must be. */
+  protected abstract failedCheck(local: number, wide: number, size: number, write: boolean): void;
+  protected abstract misaligned(): void;
 
-  /** Pushes `size` (1, 2, 4, 8) bytes at the checked address as a zero-extended i64. */
-  loadAt(address: number, size: number): void {
-    const code = this.code.localGet(address);
-    if (size === 8) code.i64Load();
-    else if (size === 4) code.i64Load32U();
-    else if (size === 2) code.i64Load16U();
-    else code.i64Load8U();
+  /** Pushes `size` (1, 2, 4, 8) checked bytes as a zero-extended i64. */
+  loadAt({ local, offset }: Access, size: number): void {
+    const code = this.code.localGet(local);
+    if (size === 8) code.i64Load(offset);
+    else if (size === 4) code.i64Load32U(offset);
+    else if (size === 2) code.i64Load16U(offset);
+    else code.i64Load8U(offset);
   }
 
   /** Stores the low `size` bytes of the i64 local `value`. */
-  storeAt(address: number, size: number, value: number): void {
-    const code = this.code.localGet(address).localGet(value);
-    if (size === 8) code.i64Store();
-    else if (size === 4) code.i64Store32();
-    else if (size === 2) code.i64Store16();
-    else code.i64Store8();
+  storeAt({ local, offset }: Access, size: number, value: number): void {
+    const code = this.code.localGet(local).localGet(value);
+    if (size === 8) code.i64Store(offset);
+    else if (size === 4) code.i64Store32(offset);
+    else if (size === 2) code.i64Store16(offset);
+    else code.i64Store8(offset);
   }
 
   /** Pushes an integer operand (register, memory or immediate) zero-extended to i64. */
@@ -515,11 +546,11 @@ export abstract class LoweringContext {
       return;
     }
     if (operand.kind !== 'mem') throw new Error('operand');
-    const address = this.checked(operand, operand.size, false);
-    const code = this.code.localGet(address);
-    if (operand.size === 16) code.v128Load();
-    else if (operand.size === 8) code.v128Load64Zero();
-    else code.v128Load32Zero();
+    const { local, offset } = this.checked(operand, operand.size, false);
+    const code = this.code.localGet(local);
+    if (operand.size === 16) code.v128Load(offset);
+    else if (operand.size === 8) code.v128Load64Zero(offset);
+    else code.v128Load32Zero(offset);
   }
 
   // --- register file ---
@@ -820,7 +851,7 @@ export abstract class LoweringContext {
     this.flagOpKnown = -1;
     this.flagsChanged = 0;
     this.mxcsrChecked = false;
-    this.accesses.clear();
+    this.accesses.meet(NOTHING_KNOWN);
   }
 }
 

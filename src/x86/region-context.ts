@@ -6,7 +6,7 @@
 
 import { JUMP_CACHE, JUMP_CACHE_ENTRIES, REGISTER_FILE } from '../lvm/layout.ts';
 import type { Code } from '../wasm/emitter.ts';
-import type { Known } from './access.ts';
+import { type Known, NOTHING_KNOWN } from './access.ts';
 import { PART_A, PART_B, PART_OP, PART_RESULT } from './flags.ts';
 import {
   EXIT_KIND_CALL,
@@ -92,8 +92,8 @@ export class RegionContext extends LoweringContext {
   }
 
   /** Where several paths meet: what is valid and perhaps newer than the register file. */
-  meet(valid: RegisterSet, dirty: RegisterSet): void {
-    this.accesses.clear();
+  meet(valid: RegisterSet, dirty: RegisterSet, known: Known): void {
+    this.accesses.meet(known);
     const accesses = this.accesses.known;
     this.state = { ...stateOf(valid, dirty), flagOpKnown: -1, flagsChanged: 0, mxcsrChecked: false, accesses };
   }
@@ -209,7 +209,17 @@ export class RegionContext extends LoweringContext {
       this.#load(this.#valid);
       return;
     }
-    this.meet(NONE, NONE);
+    this.meet(NONE, NONE, NOTHING_KNOWN);
+  }
+
+  // --- accesses ---
+
+  protected override failedCheck(): void {
+    this.exit(EXIT_KIND_SLOW, this.insn.rip, this.remaining);
+  }
+
+  protected override misaligned(): void {
+    this.exit(EXIT_KIND_SLOW, this.insn.rip, this.remaining);
   }
 
   // --- exits ---

@@ -29,6 +29,8 @@ export class RegisterPlan {
   readonly #structure: Structure;
   /** What was found to be written though it was not expected, by node. */
   readonly #more: RegisterSet[];
+  /** General registers (masks; -1: anything) found to change in the loop of a header though that was not expected. */
+  readonly #unstable = new Map<number, number>();
   #meetings: Meeting[] = [];
 
   constructor(
@@ -87,6 +89,24 @@ export class RegisterPlan {
 
   /** What the loop of a header uses; nothing when there is a call in it, behind which all must be loaded again. */
   #usedInLoop(header: number): RegisterSet {
+    const blocks = this.#loop(header);
+    return blocks.some(({ calls }) => calls) ? { ...NONE } : blocks.map(({ used }) => used).reduce(union);
+  }
+
+  /** The general registers (a mask) that are expected to change in the loop of a header; -1: anything may. */
+  changing(header: number): number {
+    const unstable = this.#unstable.get(header) ?? 0;
+    const blocks = this.#loop(header);
+    if (unstable === -1 || blocks.some(({ calls }) => calls)) return -1;
+    return blocks.reduce((mask, { written }) => mask | (written.gpr & 0xffff), unstable);
+  }
+
+  /** These general registers (-1: anything) do change in the loop of the header. */
+  learnChanging(header: number, registers: number): void {
+    this.#unstable.set(header, (this.#unstable.get(header) ?? 0) | registers);
+  }
+
+  #loop(header: number): BlockUse[] {
     const { order } = this.#structure;
     const preds: number[][] = this.#blocks.map(() => []);
     this.#successors.forEach((list, from) => {
@@ -94,17 +114,12 @@ export class RegisterPlan {
     });
     const seen = new Set([header]);
     const work = preds[header]!.filter((p) => order[p]! >= order[header]!);
-    let used: RegisterSet = { ...this.#blocks[header]!.used };
-    if (this.#blocks[header]!.calls) return { ...NONE };
     for (let node = work.pop(); node !== undefined; node = work.pop()) {
       if (seen.has(node) || order[node]! < 0) continue;
       seen.add(node);
-      const block = this.#blocks[node]!;
-      if (block.calls) return { ...NONE };
-      used = union(used, block.used);
       work.push(...preds[node]!);
     }
-    return used;
+    return [...seen].map((node) => this.#blocks[node]!);
   }
 }
 

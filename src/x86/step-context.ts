@@ -5,6 +5,7 @@
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Code } from '../wasm/emitter.ts';
+import type { Access } from './access.ts';
 import type { ImmediateOperand, Instruction, MemoryOperand, TargetOperand } from './instruction.ts';
 import { EXIT_KIND_CHAIN, EXIT_KIND_FORWARD, EXIT_KIND_STOP, FUNC_FIX, LoweringContext } from './lowering.ts';
 import { REC_DISP, REC_GPR, REC_IMM, REC_NEXT, REC_RIP, REC_XMM, WAY_UNDONE } from './record.ts';
@@ -178,26 +179,30 @@ export class StepContext extends LoweringContext {
 
   // --- memory ---
 
-  override checked(mem: MemoryOperand, size: number, write: boolean): number {
+  override checked(mem: MemoryOperand, size: number, write: boolean): Access {
     this.address(mem);
     return this.checkedAddress(size, write);
   }
 
-  override checkedAt(register: number, offset: number, size: number, write: boolean): number {
+  override checkedAt(register: number, offset: number, size: number, write: boolean): Access {
     this.code.localGet(this.gpr(register));
     if (offset !== 0) this.code.i64Const(offset).i64Add();
     return this.checkedAddress(size, write);
   }
 
-  override checkedAligned(mem: MemoryOperand, write: boolean): number {
+  override checkedAligned(mem: MemoryOperand, write: boolean): Access {
     const code = this.code;
     this.address(mem);
     const wide = this.toTemp('i64');
     code.localGet(wide).i32WrapI64().i32Const(15).i32And().if();
-    this.exception(VECTOR_GP);
+    this.misaligned();
     code.end();
     code.localGet(wide);
     return this.checkedAddress(16, write);
+  }
+
+  protected override misaligned(): void {
+    this.exception(VECTOR_GP);
   }
 
   protected override failedCheck(local: number, wide: number, size: number, write: boolean): void {
@@ -205,7 +210,7 @@ export class StepContext extends LoweringContext {
     if (wide >= 0) code.localGet(wide);
     else code.localGet(local).i64ExtendI32U();
     code.i64Store(OFF_EXIT_ADDRESS);
-    code.i32Const(size | (write ? 0x10000 : 0)).call(FUNC_FIX);
+    code.i32Const(size | (write ? 0x1_0000 : 0)).call(FUNC_FIX);
     code.if();
     this.exit(EXIT_KIND_STOP, this.insn.rip, this.remaining);
     code.end();

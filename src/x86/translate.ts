@@ -14,6 +14,7 @@
  */
 
 import { Code, type FunctionBody } from '../wasm/code.ts';
+import { type Known, NOTHING_KNOWN, RegionAccesses } from './access.ts';
 import type { Instruction } from './instruction.ts';
 import { lowerCall, lowerDeparture, lowerLoop } from './lower-control.ts';
 import { integerLowerings } from './lower-integer.ts';
@@ -85,6 +86,11 @@ function successors(region: Region, block: Block): number[] {
   return result;
 }
 
+interface Common {
+  readonly valid: RegisterSet;
+  readonly known: Known;
+}
+
 class RegionTranslator {
   readonly #ctx: RegionContext;
   readonly #code: Code;
@@ -96,10 +102,12 @@ class RegionTranslator {
   /** Wasm block whose end is before a merge node, loop of a loop header. */
   readonly #forward = new Map<number, number>();
   readonly #backward = new Map<number, number>();
-  /** Registers that all paths to a merge node have in locals. */
-  readonly #common = new Map<number, RegisterSet>();
+  /** Registers that all paths to a merge node so far have in locals, and accesses that all have checked. */
+  readonly #common = new Map<number, Common>();
   #dispatch = -1;
   #pc = -1;
+  /** What is known at the head of a loop, to be so on the ways back to it. */
+  readonly #heads = new Map<number, Known>();
   /** The plan was wrong. */
   #misjudged = false;
 
@@ -145,16 +153,39 @@ class RegionTranslator {
     const ctx = this.#ctx;
     if (this.#plan.learn(node, ctx.state.dirty)) this.#misjudged = true;
     ctx.ensure(this.#plan.at(node).valid);
-    const { valid } = ctx.state;
+    const head = this.#heads.get(node);
+    if (head !== undefined) {
+      const changed = ctx.accesses.changedSince(head);
+      if (changed !== 0) {
+        this.#plan.learnChanging(node, changed);
+        this.#misjudged = true;
+      }
+      return;
+    }
+    const { valid, accesses } = ctx.state;
     const common = this.#common.get(node);
-    this.#common.set(node, common === undefined ? valid : intersection(common, valid));
+    this.#common.set(node, {
+      valid: common === undefined ? valid : intersection(common.valid, valid),
+      known: common === undefined ? accesses : RegionAccesses.common(common.known, accesses),
+    });
   }
 
   /** All paths to the node are behind us, those back to a loop's header aside. */
   #meet(node: number): void {
     const { valid, dirty } = this.#plan.at(node);
-    const isLoop = this.#structure.isLoop[node] || !this.#structure.reducible;
-    this.#ctx.meet(isLoop ? valid : this.#common.get(node)!, dirty);
+    if (!this.#structure.reducible) {
+      this.#ctx.meet(valid, dirty, NOTHING_KNOWN);
+      return;
+    }
+    const common = this.#common.get(node)!;
+    if (!this.#structure.isLoop[node]) {
+      this.#ctx.meet(common.valid, dirty, common.known);
+      return;
+    }
+    const changing = this.#plan.changing(node);
+    const head = changing === -1 ? NOTHING_KNOWN : RegionAccesses.inLoop(common.known, changing);
+    this.#heads.set(node, head);
+    this.#ctx.meet(valid, dirty, head);
   }
 
   // --- structured ---

@@ -1,5 +1,6 @@
 /** /proc (proc(5)), but for a process's directory, which is in proc-process.ts. */
 
+import { USER_START } from '../../lvm/layout.ts';
 import { FAMILY, FLAGS, MAX_LEAF, MODEL, MODEL_NAME, STEPPING, VENDOR } from '../../x86/cpuid.ts';
 import { DEV_PROC } from './node.ts';
 import { processDirectory } from './proc-process.ts';
@@ -177,7 +178,7 @@ function sysctl(view: ProcView): SyntheticDirectory {
       overcommit_memory: fileOf('1\n'),
       overcommit_ratio: fileOf('50\n'),
       max_map_count: fileOf('65530\n'),
-      mmap_min_addr: fileOf('65536\n'),
+      mmap_min_addr: fileOf(`${USER_START}\n`),
       swappiness: fileOf('0\n'),
       nr_hugepages: fileOf('0\n'),
     }),

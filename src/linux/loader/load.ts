@@ -153,7 +153,8 @@ function buildStack(
   base: number,
 ): Omit<Loaded, 'entry'> {
   const { space } = map;
-  let top = STACK_TOP - 8;
+  // (Above the stack there is nothing: to read in the last page takes a longer check.)
+  let top = STACK_TOP - PAGE_SIZE - 8;
   const push = (bytes: Uint8Array): number => {
     top -= bytes.length;
     space.poke(top, bytes);

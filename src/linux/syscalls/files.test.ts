@@ -2,7 +2,7 @@
 
 import { beforeEach, expect, test } from 'vitest';
 import { AddressSpace } from '../../lvm/address-space.ts';
-import { PROT_READ, PROT_WRITE } from '../../lvm/layout.ts';
+import { PROT_READ, PROT_WRITE, USER_START } from '../../lvm/layout.ts';
 import * as E from '../abi/errno.ts';
 import * as F from '../abi/fcntl.ts';
 import * as N from '../abi/syscall-numbers.ts';
@@ -18,7 +18,7 @@ import { dropFileLocks, dropPosixLocks } from './fcntl.ts';
 import { FILE_CALLS } from './file-calls.ts';
 import type { FsProcess } from './fs-kernel.ts';
 
-const MEMORY = 0x20000;
+const MEMORY = USER_START;
 const handlers = new Map(FILE_CALLS.map(({ number, handler }) => [number, handler]));
 
 class FakeProcess implements FsProcess {

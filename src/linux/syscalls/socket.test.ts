@@ -3,7 +3,7 @@
 import { beforeEach, expect, test } from 'vitest';
 import { Ledger, type Part } from '../../checkpoint/ledger.ts';
 import { AddressSpace } from '../../lvm/address-space.ts';
-import { PROT_READ, PROT_WRITE } from '../../lvm/layout.ts';
+import { PROT_READ, PROT_WRITE, USER_START } from '../../lvm/layout.ts';
 import { EAGAIN, EBADF, EFAULT, EINPROGRESS, EINTR, ENOTSOCK, EPIPE } from '../abi/errno.ts';
 import { Vfs } from '../fs/vfs.ts';
 import { NetworkInterface } from '../net.ts';
@@ -14,7 +14,7 @@ import { BLOCKED, type Syscall, type SyscallHandler, type SyscallResult } from '
 import { UnixNames } from '../unix-socket.ts';
 import * as calls from './socket.ts';
 
-const MEMORY = 0x10000;
+const MEMORY = USER_START;
 const LOOPBACK = 0x7f000001;
 
 class Other extends OpenFile {
@@ -243,8 +243,8 @@ test('a blocking send sends all of it, across executions', () => {
   k.call(calls.sysSetsockopt, client, 1, 7, k.putInt(60, 20_000), 4);
   const size = 1_500_000;
   const data = Uint8Array.from({ length: size }, (_, i) => i * 7 + (i >> 8));
-  k.put(0x80000 - MEMORY, data);
-  const args = [client, 0x80000, size, 0, 0, 0];
+  k.put(0x80000, data);
+  const args = [client, MEMORY + 0x80000, size, 0, 0, 0];
   let result = k.call(calls.sysSendto, ...args);
   const received: Uint8Array[] = [];
   for (let i = 0; i < 10_000 && result === BLOCKED; i++) {
