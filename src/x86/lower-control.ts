@@ -18,6 +18,7 @@ import {
   type LoweringContext,
   REGION_TYPE,
 } from './lowering.ts';
+import type { RegionContext } from './region-context.ts';
 import {
   EXIT_SYSCALL,
   OFF_DF,
@@ -102,15 +103,51 @@ export function lowerCall(ctx: LoweringContext, insn: Instruction, direct: Reado
   ctx.reload();
 }
 
-function lowerReturn(ctx: LoweringContext, insn: Instruction): void {
+/** A call of what is part of the region (inline.ts): its first block is next. */
+export function lowerInlinedCall(ctx: RegionContext, target: number): void {
   const code = ctx.code;
-  const operand = insn.operands[0];
+  const slot = pushSlot(ctx, 8);
+  code.localGet(slot.local);
+  ctx.pushNextRip();
+  code.i64Store(slot.offset);
+  moveStack(ctx, -8);
+  code.localGet(ctx.budget).i64Const(0).i64LeS().ifRarely();
+  ctx.exit(EXIT_KIND_CALL, target, 0);
+  code.end();
+}
+
+/** A return in such a part; behind it control is at `returnTo`. A run does not stop here: it might have at the call. */
+export function lowerInlinedReturn(ctx: RegionContext, insn: Instruction, returnTo: number): void {
+  const code = ctx.code;
+  loadReturnAddress(ctx, insn);
+  code.localGet(ctx.next).i64Const(returnTo).i64Ne().ifRarely();
+  const { state } = ctx;
+  leaveForReturn(ctx, insn);
+  code.end();
+  ctx.state = state;
+  popReturnAddress(ctx, insn);
+}
+
+function lowerReturn(ctx: LoweringContext, insn: Instruction): void {
+  loadReturnAddress(ctx, insn);
+  leaveForReturn(ctx, insn);
+}
+
+/** To the local `next`. */
+function loadReturnAddress(ctx: LoweringContext, { size }: Instruction): void {
+  ctx.loadAt(ctx.checkedAt(RSP, 0, size, false), size);
+  ctx.code.localSet(ctx.next);
+}
+
+function popReturnAddress(ctx: LoweringContext, { size, operands }: Instruction): void {
+  const operand = operands[0];
   const extra = operand?.kind === 'imm' ? Number(operand.value & 0xffffn) : 0;
-  const address = ctx.checkedAt(RSP, 0, insn.size, false);
-  ctx.loadAt(address, insn.size);
-  code.localSet(ctx.next);
+  moveStack(ctx, size + extra);
+}
+
+function leaveForReturn(ctx: LoweringContext, insn: Instruction): void {
   canonicalTarget(ctx, ctx.next);
-  moveStack(ctx, insn.size + extra);
+  popReturnAddress(ctx, insn);
   ctx.exitDynamic(EXIT_KIND_RETURN, 0);
 }
 

@@ -13,14 +13,36 @@ export interface Block {
   readonly insns: readonly Instruction[];
   /** Address behind the last instruction. */
   readonly end: number;
+  /** Number of the frame that it belongs to (inline.ts), and of the one that the call at its end goes to; 0: it calls. */
+  readonly frame: number;
+  readonly callee: number;
+}
+
+/** A function that is part of a region which calls it: the frame of the call, and the address behind that. */
+export interface Frame {
+  readonly caller: number;
+  readonly returnTo: number;
+}
+
+/** Frame 0: the region's own code. */
+export const OWN: Frame = { caller: 0, returnTo: 0 };
+
+/** The key of a block in a region's index. */
+export function blockKey(frame: number, rip: number): number {
+  return frame * 2 ** 32 + rip;
+}
+
+export function indexOf(blocks: readonly Block[]): ReadonlyMap<number, number> {
+  return new Map(blocks.map(({ frame, start }, i) => [blockKey(frame, start), i]));
 }
 
 export interface Region {
   readonly entry: number;
   /** The entry's block first, then by address. Empty: the instruction at the entry cannot be fetched or decoded. */
   readonly blocks: readonly Block[];
-  /** Block number by start address. */
+  /** Block number by `blockKey`. */
   readonly index: ReadonlyMap<number, number>;
+  readonly frames: readonly Frame[];
   /** Why there are no blocks. */
   readonly failure: FetchFailure | null;
 }
@@ -32,10 +54,10 @@ export type FetchFailure =
 /** Addresses outside the region to which it transfers control directly: its calls and far jumps, in order. */
 export function exitsOf(region: Region): number[] {
   const exits = new Set<number>();
-  for (const block of region.blocks) {
-    const last = block.insns.at(-1)!;
-    const target = last.operands[0];
-    if (target?.kind === 'target' && !region.index.has(target.address)) exits.add(target.address);
+  for (const { insns, frame, callee } of region.blocks) {
+    const target = insns.at(-1)!.operands[0];
+    if (target?.kind !== 'target' || callee !== 0) continue;
+    if (!region.index.has(blockKey(frame, target.address))) exits.add(target.address);
   }
   return [...exits];
 }
@@ -106,8 +128,8 @@ export function discover(
       rip += insn.length;
       if (insn.flow !== 'next' || leaders.has(rip)) break;
     }
-    blocks.push({ start, insns: list, end: rip });
+    blocks.push({ start, insns: list, end: rip, frame: 0, callee: 0 });
   }
   blocks.sort((a, b) => (a.start === entry ? -1 : b.start === entry ? 1 : a.start - b.start));
-  return { entry, blocks, index: new Map(blocks.map((block, i) => [block.start, i])), failure };
+  return { entry, blocks, index: indexOf(blocks), frames: [OWN], failure };
 }

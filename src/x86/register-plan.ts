@@ -132,7 +132,7 @@ const PARTS = new Map<string, number>([
   ...['add', 'xadd'].map((op) => [op, partsOf(KIND_ADD)] as const),
 ]);
 
-function useOf({ insns }: Block, model: UsageModel): BlockUse {
+function useOf({ insns, callee }: Block, model: UsageModel): BlockUse {
   const usage = noUsage();
   let flagsUsed = 0;
   let parts = 0;
@@ -145,6 +145,6 @@ function useOf({ insns }: Block, model: UsageModel): BlockUse {
   return {
     used: { gpr: (usage.gprUsed & 0xffff) | flagsUsed, xmm: usage.xmmUsed & 0xffff },
     written: { gpr: (usage.gprWritten & 0xffff) | flagsSet(parts).gpr, xmm: usage.xmmWritten & 0xffff },
-    calls: flow === 'call' || flow === 'call-indirect',
+    calls: (flow === 'call' && callee === 0) || flow === 'call-indirect',
   };
 }

@@ -16,13 +16,13 @@
 import { Code, type FunctionBody } from '../wasm/code.ts';
 import { type Known, NOTHING_KNOWN, RegionAccesses } from './access.ts';
 import type { Instruction } from './instruction.ts';
-import { lowerCall, lowerDeparture, lowerLoop } from './lower-control.ts';
+import { lowerCall, lowerDeparture, lowerInlinedCall, lowerInlinedReturn, lowerLoop } from './lower-control.ts';
 import { integerLowerings } from './lower-integer.ts';
 import { sseLowerings } from './lower-sse.ts';
 import { stringLowerings } from './lower-string.ts';
 import { x87Lowerings } from './lower-x87.ts';
 import { EXIT_KIND_CHAIN, EXIT_KIND_FORWARD, type Lowering } from './lowering.ts';
-import type { Block, Region } from './region.ts';
+import { type Block, blockKey, type Region } from './region.ts';
 import { type Preloads, RegionContext } from './region-context.ts';
 import { RegisterPlan } from './register-plan.ts';
 import { intersection, type RegisterSet } from './register-state.ts';
@@ -71,18 +71,19 @@ export class Translator {
 }
 
 /** Numbers of the region's blocks that control goes to from `block`. */
-function successors(region: Region, block: Block): number[] {
+function successors(region: Region, { insns, end, frame, callee }: Block): number[] {
   const result: number[] = [];
-  const last = block.insns.at(-1)!;
-  const add = (rip: number): void => {
-    const to = region.index.get(rip);
+  const { flow, operands } = insns.at(-1)!;
+  const add = (rip: number, inFrame = frame): void => {
+    const to = region.index.get(blockKey(inFrame, rip));
     if (to !== undefined) result.push(to);
   };
-  const target = last.operands[0];
-  if ((last.flow === 'jump' || last.flow === 'branch') && target?.kind === 'target') add(target.address);
-  if (last.flow === 'next' || last.flow === 'branch' || last.flow === 'call' || last.flow === 'call-indirect') {
-    add(block.end);
-  }
+  const target = operands[0];
+  if ((flow === 'jump' || flow === 'branch') && target?.kind === 'target') add(target.address);
+  if (flow === 'call' && callee !== 0 && target?.kind === 'target') add(target.address, callee);
+  else if (flow === 'next' || flow === 'branch' || flow === 'call' || flow === 'call-indirect') add(end);
+  const { caller, returnTo } = region.frames[frame]!;
+  if (flow === 'ret' && frame !== 0) add(returnTo, caller);
   return result;
 }
 
@@ -214,9 +215,9 @@ class RegionTranslator {
   }
 
   /** Control goes from `from` to the address, inside the region or out of it; `branch`: by a branch taken. */
-  #goto(from: number, rip: number, branch: boolean): void {
+  #goto(from: number, rip: number, branch: boolean, frame = this.#region.blocks[from]!.frame): void {
     const ctx = this.#ctx;
-    const to = this.#region.index.get(rip);
+    const to = this.#region.index.get(blockKey(frame, rip));
     const structure = this.#structure;
     const mayStop = branch && rip <= ctx.insn.rip;
     if (to === undefined) {
@@ -326,10 +327,28 @@ class RegionTranslator {
         return;
       }
       case 'call':
-      case 'call-indirect':
+      case 'call-indirect': {
+        const { callee } = this.#region.blocks[node]!;
+        if (callee !== 0 && target?.kind === 'target') {
+          lowerInlinedCall(ctx, target.address);
+          this.#goto(node, target.address, false, callee);
+          return;
+        }
         lowerCall(ctx, insn, this.#direct);
         this.#goto(node, next, false);
         return;
+      }
+      case 'ret': {
+        const { frame } = this.#region.blocks[node]!;
+        const { caller, returnTo } = this.#region.frames[frame]!;
+        if (frame === 0) {
+          lowerDeparture(ctx, insn);
+          return;
+        }
+        lowerInlinedReturn(ctx, insn, returnTo);
+        this.#goto(node, returnTo, false, caller);
+        return;
+      }
       default:
         lowerDeparture(ctx, insn);
     }

@@ -21,9 +21,10 @@ import {
   type Piece,
 } from './code-group.ts';
 import { type CodeKey, type CodeStore, codeKey, type StoredPack } from './code-store.ts';
+import { inlineCalls } from './inline.ts';
 import { helpersModule, linkModule } from './module.ts';
 import { type FreshGroup, openPack, sealPack } from './pack.ts';
-import { discover, exitsOf, type Region } from './region.ts';
+import { type Block, discover, exitsOf, type Region } from './region.ts';
 import { StepFunctions } from './step-functions.ts';
 import { Translator } from './translate.ts';
 
@@ -98,7 +99,7 @@ export class Translations {
   hotRegion(code: CodeSpace, rip: number): CodeGroup | null {
     const known = this.#find(code, KIND_HOT, rip);
     if (known !== null) return known;
-    const region = discover(code.space, rip, HOT_LIMIT);
+    const region = hotRegion(code, rip);
     return region.blocks.length === 0 ? null : this.#make(code.space, KIND_HOT, batch(code, region));
   }
 
@@ -223,7 +224,7 @@ export class Translations {
     for (const region of regions) {
       bodies.push(this.#translator.translate(region, direct));
       const { entry, blocks } = region;
-      const spans = Uint32Array.from(blocks.flatMap(({ start, end }) => [start, end]));
+      const spans = spansOf(blocks);
       pieces.push({ entry, spans, bytes: bytesOf(space, spans) });
       for (const { insns } of blocks) this.figures.instructions += insns.length;
     }
@@ -244,6 +245,13 @@ export class Translations {
   }
 }
 
+/** [start, end) of each block, where the same code is there several times once. */
+function spansOf(blocks: readonly Block[]): Uint32Array {
+  const ends = new Map<number, number>();
+  for (const { start, end } of blocks) ends.set(start, Math.max(end, ends.get(start) ?? 0));
+  return Uint32Array.from([...ends].flat());
+}
+
 interface Unsealed extends FreshGroup {
   /** None: it is not for the store. */
   readonly keys: readonly CodeKey[];
@@ -256,6 +264,12 @@ function keysOf(space: AddressSpace, { pages, pieces }: CodeGroup): CodeKey[] {
   // Code that may be written is not worth keeping: it will be other code the next time.
   if (pages.some((page) => (space.prot[page]! & PROT_WRITE) !== 0)) return [];
   return pieces.map(({ entry }) => codeKey(space, entry));
+}
+
+/** With the small functions that it calls. */
+function hotRegion(code: CodeSpace, rip: number): Region {
+  const region = discover(code.space, rip, HOT_LIMIT);
+  return inlineCalls(code.space, region, HOT_LIMIT, (entry) => code.isReached(entry));
 }
 
 /** The region and those that it goes to, breadth first. */
@@ -272,7 +286,7 @@ function batch(code: CodeSpace, first: Region): Region[] {
       if (queue.length >= HOT_REGIONS) break;
       if (seen.has(target) || !code.isReached(target)) continue;
       seen.add(target);
-      const next = discover(code.space, target, HOT_LIMIT);
+      const next = hotRegion(code, target);
       if (next.blocks.length > 0) queue.push(next);
     }
   }

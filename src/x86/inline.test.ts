@@ -1,0 +1,105 @@
+/** Calls that become part of a region: which, and that the guest cannot tell. */
+
+import { describe, expect, it } from 'vitest';
+import { AddressSpace } from '../lvm/address-space.ts';
+import { ENTRY_KIND } from '../lvm/cpu.ts';
+import { KIND_HOT } from './code-group.ts';
+import { TranslatingCpu } from './cpu.ts';
+import { canonicalFlags } from './flags.ts';
+import { inlineCalls } from './inline.ts';
+import { discover } from './region.ts';
+import { Context, RSP } from './state.ts';
+
+const CODE = 0x40_0000;
+const CALLEE = CODE + 0x40;
+const STACK = 0x70_0000;
+
+/** `main` at CODE, `callee` behind it. */
+function spaceWith(main: string, callee: string): AddressSpace {
+  const space = new AddressSpace(1);
+  space.map(CODE, 0x1000, 5);
+  space.map(STACK, 0x2000, 3);
+  space.poke(CODE, Buffer.from(main.replaceAll(' ', ''), 'hex'));
+  space.poke(CALLEE, Buffer.from(callee.replaceAll(' ', ''), 'hex'));
+  return space;
+}
+
+// mov ecx, 1000; L: call CALLEE (0x40); add rax, 1; dec ecx; jnz L; syscall
+const MAIN = 'b9e8030000 e836000000 4883c001 ffc9 75f3 0f05';
+
+function inlined(main: string, callee: string, limit = 150) {
+  const space = spaceWith(main, callee);
+  return inlineCalls(space, discover(space, CODE, 150), limit, () => true);
+}
+
+describe('a call becomes part of a region', () => {
+  it('when the function is whole', () => {
+    // add rax, rcx; ret
+    const { frames, blocks } = inlined(MAIN, '4801c8 c3');
+    expect(frames.slice(1)).toEqual([{ caller: 0, returnTo: CODE + 10 }]);
+    expect(blocks.filter(({ frame }) => frame === 1).map(({ start }) => start)).toEqual([CALLEE]);
+  });
+
+  it('also of a function that calls itself, some times over', () => {
+    // test ecx, ecx; je R; call CALLEE; R: ret
+    const { frames } = inlined(MAIN, '85c9 7405 e8f7ffffff c3');
+    expect(frames.slice(1).map(({ caller }) => caller)).toEqual([0, 1, 2]);
+  });
+
+  it.each([
+    ['jumps away', '4801c8 e9f0000000'],
+    ['jumps through a register', 'ffe0'],
+    ['makes a system call', '0f05 c3'],
+    ['never returns', 'ebfe'],
+  ])('but not one that %s', (_what, callee) => {
+    expect(inlined(MAIN, callee).frames).toHaveLength(1);
+  });
+
+  it('as far as there is room', () => {
+    const main = 'e83b000000 e836000000 e831000000 0f05';
+    expect(inlined(main, '4801c8 c3').frames).toHaveLength(4);
+    // 4 instructions of its own and twice 2
+    expect(inlined(main, '4801c8 c3', 9).frames).toHaveLength(3);
+  });
+});
+
+describe('in a region or not', () => {
+  it.each([
+    ['a function', '4801c8 c3'],
+    ['one that pops its argument', '56 50 488b542410 58 4883c408 c3'],
+    ['one that returns elsewhere', '48832c2400 f6c101 7405 4883042404 c3'],
+    ['one that returns where nothing is', 'f6c17f 7508 48c70424 00000080 c3'],
+    ['one that returns to what is no address', 'f6c17f 7505 48c12424 18 c3'],
+    ['one that reads far below the stack', '488b842400e0ffff c3'],
+    ['one that calls itself', '85c9 7405 e8f7ffffff c3'],
+  ])('%s does the same', (_what, callee) => {
+    const run = (hot: boolean): string[] => {
+      const space = spaceWith(MAIN, callee);
+      const context = new Context();
+      context.rip = CODE;
+      context.setNumber(RSP, STACK + 0x1800);
+      const cpu = new TranslatingCpu({ readTsc: () => 0n }, undefined, hot ? 0 : Number.POSITIVE_INFINITY);
+      if (hot) {
+        const entries = [CODE + 5, CALLEE];
+        cpu.warm(space, entries);
+        cpu.warm(
+          space,
+          entries.map((entry) => entry + KIND_HOT * ENTRY_KIND),
+        );
+        expect(cpu.tierAt(space, CODE + 5)).toBe('hot');
+      }
+      const lines: string[] = [];
+      for (let budget = 1; lines.length < 400; budget = (budget * 7) % 101) {
+        const exit = cpu.run(space, context, budget, budget % 2 === 0);
+        cpu.unload(space);
+        canonicalFlags(context);
+        lines.push(`${exit.kind} ${cpu.retired} ${Buffer.from(context.u8).toString('base64')}`);
+        if (exit.kind !== 'budget') break;
+      }
+      return lines;
+    };
+    const expected = run(false);
+    expect(expected.length).toBeGreaterThan(1);
+    expect(run(true)).toEqual(expected);
+  });
+});

@@ -1,0 +1,76 @@
+/**
+ * Calls of small functions become part of the region that makes them: the callee's blocks once more, as a _frame_ of
+ * their own, a call into it being a jump and its return one back. The return address goes to the guest's stack as ever, and where
+ * it is another at the return the region is left. Only functions that are whole within the region are taken: what left one of
+ * them by a jump would return to nobody's frame on the wasm stack, and everything there would be unwound.
+ */
+
+import type { AddressSpace } from '../lvm/address-space.ts';
+import { type Block, discover, type Frame, indexOf, OWN, type Region } from './region.ts';
+
+/** Instructions of a callee, and how deep callees may be in each other. */
+const CALLEE_LIMIT = 40;
+const DEPTH_LIMIT = 3;
+
+/** The region with calls of functions that are `wanted` made part of it, as far as `limit` instructions go. */
+export function inlineCalls(
+  space: AddressSpace,
+  region: Region,
+  limit: number,
+  isWanted: (entry: number) => boolean,
+): Region {
+  const callees = new Map<number, Region | null>();
+  const calleeAt = (entry: number): Region | null => {
+    if (!callees.has(entry)) callees.set(entry, isWanted(entry) ? wholeFunction(space, entry) : null);
+    return callees.get(entry)!;
+  };
+  const frames: Frame[] = [OWN];
+  const blocks: Block[] = [];
+  const queue = [{ region, frame: 0, depth: 0 }];
+  let count = sizeOf(region);
+  for (const { region: part, frame, depth } of queue) {
+    for (const block of part.blocks) {
+      const callee = depth < DEPTH_LIMIT ? calleeOf(part, block, calleeAt) : null;
+      if (callee === null || count + sizeOf(callee) > limit) {
+        blocks.push({ ...block, frame });
+        continue;
+      }
+      count += sizeOf(callee);
+      const number = frames.push({ caller: frame, returnTo: block.end }) - 1;
+      blocks.push({ ...block, frame, callee: number });
+      queue.push({ region: callee, frame: number, depth: depth + 1 });
+    }
+  }
+  if (frames.length === 1) return region;
+  return { ...region, blocks, frames, index: indexOf(blocks) };
+}
+
+function sizeOf(region: Region): number {
+  return region.blocks.reduce((sum, { insns }) => sum + insns.length, 0);
+}
+
+/** What the block's last instruction calls, if it can be made part of the region. */
+function calleeOf(region: Region, { insns, end }: Block, calleeAt: (entry: number) => Region | null): Region | null {
+  const { flow, operands } = insns.at(-1)!;
+  const target = operands[0];
+  // What is behind the call must be there, too.
+  if (flow !== 'call' || target?.kind !== 'target' || region.index.get(end) === undefined) return null;
+  return calleeAt(target.address);
+}
+
+/** A function from which nothing leads away but returns. */
+function wholeFunction(space: AddressSpace, entry: number): Region | null {
+  const region = discover(space, entry, CALLEE_LIMIT);
+  const isWhole = (block: Block): boolean => {
+    const { flow, operands, size } = block.insns.at(-1)!;
+    const target = operands[0];
+    const goesOn = region.index.has(block.end);
+    const jumps = target?.kind === 'target' && region.index.has(target.address);
+    if (flow === 'ret') return size === 8;
+    if (flow === 'jump') return jumps;
+    if (flow === 'branch') return jumps && goesOn;
+    return (flow === 'next' || flow === 'call' || flow === 'call-indirect') && goesOn;
+  };
+  const returns = region.blocks.some(({ insns }) => insns.at(-1)!.flow === 'ret');
+  return returns && region.blocks.every(isWhole) ? region : null;
+}
