@@ -27,7 +27,7 @@ function at(base: number, disp: number): MemoryOperand {
 
 function planned(hex: string, mem: MemoryOperand, write: boolean) {
   const accesses = new RegionAccesses(() => false);
-  accesses.begin(instructions(hex));
+  accesses.begin(instructions(hex), new Map());
   accesses.instruction(0);
   const plan = accesses.plan(mem, 8, write);
   accesses.add(mem, plan, LOCAL);

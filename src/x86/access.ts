@@ -10,6 +10,7 @@
 
 import { USER_END, USER_START } from '../lvm/layout.ts';
 import type { Instruction, MemoryOperand } from './instruction.ts';
+import { isStill, type StackFrame } from './stack-frame.ts';
 import { RSP } from './state.ts';
 
 /** Bytes that one check may span: the pages of its ends are all its pages. */
@@ -74,6 +75,7 @@ const START: Value = { version: 0, offset: 0, narrow: false };
 export class RegionAccesses {
   readonly #isVector: (op: string) => boolean;
   #insns: readonly Instruction[] = [];
+  #frame: StackFrame = new Map();
   #at = 0;
   #newest = 0;
   #values: Value[] = new Array(32).fill(START);
@@ -84,9 +86,10 @@ export class RegionAccesses {
     this.#isVector = isVector;
   }
 
-  /** A new block. */
-  begin(insns: readonly Instruction[]): void {
+  /** A new block, of a function with this stack frame. */
+  begin(insns: readonly Instruction[], frame: StackFrame): void {
     this.#insns = insns;
+    this.#frame = frame;
   }
 
   /** What is known here, and back to it. */
@@ -241,7 +244,16 @@ export class RegionAccesses {
       if (by === null) break;
       moved += by;
     }
-    return { low, high, write };
+    return this.#withFrame(mem, { low, high, write });
+  }
+
+  #withFrame(mem: MemoryOperand, range: Range): Range {
+    const frame = mem.index < 0 && mem.segment === 'none' ? this.#frame.get(mem.base) : undefined;
+    if (frame === undefined || mem.disp < frame.low || mem.disp >= frame.high) return range;
+    if (mem.base === RSP && !isStill({ insns: this.#insns })) return range;
+    const low = Math.min(range.low, frame.low);
+    const high = Math.max(range.high, frame.high);
+    return high - low > SPAN ? range : { low, high, write: range.write || frame.write };
   }
 
   /** The range has been checked, and the address of its first byte is in a local that nothing else is put in. */

@@ -39,6 +39,8 @@ import type {
 import {
   EXIT_FAULT,
   FLAGS_BITS,
+  OFF_AHEAD,
+  OFF_AHEAD_SIZE,
   OFF_EXIT,
   OFF_EXIT_ADDRESS,
   OFF_EXIT_ERROR,
@@ -426,7 +428,7 @@ export abstract class LoweringContext {
     if (isConstant(mem) && range.low >= 0) {
       // Only the page state can fail.
       code.i32Const(range.low).localSet(local);
-      this.#check(local, -1, length, range.write, (range.low & PAGE_MASK) + length <= PAGE_SIZE);
+      this.#check(local, -1, length, range.write, (range.low & PAGE_MASK) + length <= PAGE_SIZE, length > size);
       if (aligned) this.#checkAligned(access);
     } else {
       const wide = tracked && accesses.isNarrow(mem, range.low) ? -1 : this.temp('i64');
@@ -434,7 +436,7 @@ export abstract class LoweringContext {
       if (wide >= 0) code.localTee(wide);
       code.i32WrapI64().localSet(local);
       if (aligned) this.#checkAligned(access);
-      this.#check(local, wide, length, range.write, aligned && length === size);
+      this.#check(local, wide, length, range.write, aligned && length === size, length > size);
     }
     if (tracked) accesses.add(mem, range, local);
     return access;
@@ -451,9 +453,9 @@ export abstract class LoweringContext {
   /**
    * Tests that the pages of an access of up to PAGE_SIZE bytes are as they must be; `wide` -1: the address is no wider than
    * `local`. Most accesses are in one page, which for stores of one operand its alignment shows. Loads do not ask: the state of a
-   * page tells whether the next can be read, too. `inPage`: the access is known to be in one.
+   * page tells whether the next can be read, too. `inPage`: the access is known to be in one. `several`: it is several in one.
    */
-  #check(local: number, wide: number, size: number, write: boolean, inPage: boolean): void {
+  #check(local: number, wide: number, size: number, write: boolean, inPage: boolean, several = false): void {
     const code = this.code;
     const isWide = (): void => {
       if (wide >= 0) code.localGet(wide).i64Const(32).i64ShrU().i64Or();
@@ -481,6 +483,7 @@ export abstract class LoweringContext {
       code.i64Const(bad).i64And();
       isWide();
       code.ifRarely();
+      if (several && write) this.#prepareAhead(local, size);
       this.failedCheck(local, wide, size, write);
       code.end();
     };
@@ -507,6 +510,15 @@ export abstract class LoweringContext {
       states(true);
       code.end();
     }
+  }
+
+  /**
+   * All pages of several accesses are to be made ready for stores when the interpreter does the first of them; which would
+   * otherwise make ready only what it needs, and the check would fail again.
+   */
+  #prepareAhead(local: number, size: number): void {
+    const code = this.code.i32Const(REGISTER_FILE).localGet(local).i32Store(OFF_AHEAD);
+    code.i32Const(REGISTER_FILE).i32Const(size).i32Store(OFF_AHEAD_SIZE);
   }
 
   /** The pages are not, or the address is not aligned as it must be. */

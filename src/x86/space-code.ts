@@ -5,7 +5,7 @@
 
 import type { AddressSpace } from '../lvm/address-space.ts';
 import { type CodeTier, ENTRY_KIND } from '../lvm/cpu.ts';
-import { COMPARED, COMPARED_SIZE, PAGE_SHIFT, RECORDS, REGISTER_FILE } from '../lvm/layout.ts';
+import { COMPARED, COMPARED_SIZE, PAGE_SHIFT, RECORDS, REGISTER_FILE, STATE_CODE } from '../lvm/layout.ts';
 import {
   type CodeGroup,
   type CodeModule,
@@ -18,7 +18,7 @@ import {
 import { Interpreter } from './interpreter.ts';
 import { SLOT_INTERPRET, SLOT_UNFETCHABLE } from './lowering.ts';
 import { type HelperImports, jumpCacheEntry, type ModuleImports, TABLE_LIMIT } from './module.ts';
-import { EXIT_FETCH, EXIT_RESUME, OFF_EXIT, OFF_RIP } from './state.ts';
+import { EXIT_FETCH, EXIT_RESUME, OFF_AHEAD, OFF_AHEAD_SIZE, OFF_EXIT, OFF_RIP } from './state.ts';
 import type { Translations } from './translations.ts';
 
 /** Returns the next rip or 0: as a signed 32-bit integer, the way wasm gives it. */
@@ -124,6 +124,7 @@ export class SpaceCode implements CodeSpace {
   /** The record of the instruction at `rip`, or 0 and a reason. */
   #record(rip: number): number {
     const { view } = this.space;
+    this.#prepareAhead();
     if (this.interpreter.isFull) {
       view.setUint32(REGISTER_FILE + OFF_EXIT, EXIT_RESUME, true);
       return 0;
@@ -134,6 +135,17 @@ export class SpaceCode implements CodeSpace {
       view.setUint32(REGISTER_FILE + OFF_EXIT, EXIT_FETCH, true);
     }
     return record;
+  }
+
+  /** Makes pages ready for stores as a region has asked for (OFF_AHEAD), if they can be and hold no code. */
+  #prepareAhead(): void {
+    const { view, state } = this.space;
+    const size = view.getUint32(REGISTER_FILE + OFF_AHEAD_SIZE, true);
+    if (size === 0) return;
+    view.setUint32(REGISTER_FILE + OFF_AHEAD_SIZE, 0, true);
+    const first = view.getUint32(REGISTER_FILE + OFF_AHEAD, true);
+    const pages = [first, first + size - 1].map((address) => address >>> PAGE_SHIFT);
+    if (pages.every((page) => (state[page]! & STATE_CODE) === 0)) this.space.resolve(first, size, true);
   }
 
   /** Runs one instruction, of a repeated string instruction perhaps one iteration. Returns the next rip or 0. */

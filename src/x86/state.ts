@@ -61,6 +61,9 @@ export const OFF_EXIT = 648; // u32
 export const OFF_EXIT_VECTOR = 652; // u32: an exception vector (#DE 0 … #XM 19)
 export const OFF_EXIT_ADDRESS = 656; // u64: the address a page fault was about
 export const OFF_EXIT_ERROR = 664; // u32: page-fault error code (bit 0 present, 1 write, 4 instruction fetch)
+/** A check of several stores at once that failed: where they begin, and their bytes (0: there is none). */
+export const OFF_AHEAD = 672; // u32
+export const OFF_AHEAD_SIZE = 676; // u32
 export const OFF_SCRATCH = 704; // 256 bytes for helpers
 /** Five i64 by EXIT_KIND_… (lowering.ts): code that goes on in that way stops the run where the budget is not above it. */
 export const OFF_BUDGET_FLOORS = 960;

@@ -27,6 +27,7 @@ import { type Preloads, RegionContext } from './region-context.ts';
 import { RegisterPlan } from './register-plan.ts';
 import { intersection, type RegisterSet } from './register-state.ts';
 import { findRun, type Run } from './sse-run.ts';
+import { type StackFrame, stackFrames } from './stack-frame.ts';
 import { ARITHMETIC_FLAGS, VECTOR_UD } from './state.ts';
 import { type Structure, structureOf } from './structure.ts';
 import { UsageModel } from './usage.ts';
@@ -100,6 +101,7 @@ class RegionTranslator {
   readonly #structure: Structure;
   readonly #plan: RegisterPlan;
   readonly #direct: ReadonlySet<number>;
+  readonly #stackFrames: readonly StackFrame[];
   /** Wasm block whose end is before a merge node, loop of a loop header. */
   readonly #forward = new Map<number, number>();
   readonly #backward = new Map<number, number>();
@@ -126,6 +128,7 @@ class RegionTranslator {
     this.#code = code;
     this.#ctx = new RegionContext(code, region.entry, isVector, preloads);
     this.#region = region;
+    this.#stackFrames = stackFrames(region);
     this.#structure = structure;
     this.#plan = plan;
   }
@@ -268,7 +271,7 @@ class RegionTranslator {
     ctx.ended = false;
     code.localGet(ctx.budget).i64Const(count).i64Sub().localSet(ctx.budget);
     let run: Run | null = null;
-    ctx.accesses.begin(block.insns);
+    ctx.accesses.begin(block.insns, this.#stackFrames[block.frame]!);
     ctx.blockDepth = code.depth;
     for (let i = 0; i < count; i++) {
       const insn = block.insns[i]!;
