@@ -22,7 +22,7 @@ import { sseLowerings } from './lower-sse.ts';
 import { stringLowerings } from './lower-string.ts';
 import { x87Lowerings } from './lower-x87.ts';
 import { EXIT_KIND_CHAIN, EXIT_KIND_FORWARD, type Lowering } from './lowering.ts';
-import { type Block, blockKey, type Region } from './region.ts';
+import { blockKey, type Region } from './region.ts';
 import { type Preloads, RegionContext } from './region-context.ts';
 import { RegisterPlan } from './register-plan.ts';
 import { intersection, type RegisterSet } from './register-state.ts';
@@ -30,6 +30,7 @@ import { findRun, type Run } from './sse-run.ts';
 import { type StackFrame, stackFrames } from './stack-frame.ts';
 import { ARITHMETIC_FLAGS, VECTOR_UD } from './state.ts';
 import { type Structure, structureOf } from './structure.ts';
+import { successorsOf } from './successors.ts';
 import { UsageModel } from './usage.ts';
 
 /** By mnemonic. */
@@ -60,7 +61,7 @@ export class Translator {
    */
   translate(region: Region, direct: ReadonlySet<number>): FunctionBody {
     const code = this.#code;
-    const targets = region.blocks.map((block) => successors(region, block));
+    const targets = successorsOf(region);
     const structure = structureOf(targets);
     const plan = new RegisterPlan(region.blocks, targets, structure, this.#model);
     const preloads: Preloads = new Map();
@@ -69,23 +70,6 @@ export class Translator {
       if (new RegionTranslator(code, this.#model, region, structure, plan, preloads, direct).run()) return code.body();
     }
   }
-}
-
-/** Numbers of the region's blocks that control goes to from `block`. */
-function successors(region: Region, { insns, end, frame, callee }: Block): number[] {
-  const result: number[] = [];
-  const { flow, operands } = insns.at(-1)!;
-  const add = (rip: number, inFrame = frame): void => {
-    const to = region.index.get(blockKey(inFrame, rip));
-    if (to !== undefined) result.push(to);
-  };
-  const target = operands[0];
-  if ((flow === 'jump' || flow === 'branch') && target?.kind === 'target') add(target.address);
-  if (flow === 'call' && callee !== 0 && target?.kind === 'target') add(target.address, callee);
-  else if (flow === 'next' || flow === 'branch' || flow === 'call' || flow === 'call-indirect') add(end);
-  const { caller, returnTo } = region.frames[frame]!;
-  if (flow === 'ret' && frame !== 0) add(returnTo, caller);
-  return result;
 }
 
 interface Common {

@@ -22,6 +22,7 @@ import {
 } from './code-group.ts';
 import { type CodeKey, type CodeStore, codeKey, type StoredPack } from './code-store.ts';
 import { inlineCalls } from './inline.ts';
+import { endAtLoopHeads } from './loop-heads.ts';
 import { helpersModule, linkModule } from './module.ts';
 import { type FreshGroup, openPack, sealPack } from './pack.ts';
 import { type Block, discover, exitsOf, type Region } from './region.ts';
@@ -91,7 +92,7 @@ export class Translations {
   region(code: CodeSpace, rip: number): CodeGroup | null {
     const known = this.#find(code, KIND_COLD, rip);
     if (known !== null) return known;
-    const region = discover(code.space, rip, COLD_LIMIT, (next) => code.isReached(next));
+    const region = endAtLoopHeads(discover(code.space, rip, COLD_LIMIT, (next) => code.isReached(next)));
     return region.blocks.length === 0 ? null : this.#make(code.space, KIND_COLD, [region]);
   }
 
@@ -269,7 +270,7 @@ function keysOf(space: AddressSpace, { pages, pieces }: CodeGroup): CodeKey[] {
 /** With the small functions that it calls. */
 function hotRegion(code: CodeSpace, rip: number): Region {
   const region = discover(code.space, rip, HOT_LIMIT);
-  return inlineCalls(code.space, region, HOT_LIMIT, (entry) => code.isReached(entry));
+  return endAtLoopHeads(inlineCalls(code.space, region, HOT_LIMIT, (entry) => code.isReached(entry)));
 }
 
 /** The region and those that it goes to, breadth first. */
