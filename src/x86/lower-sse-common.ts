@@ -62,6 +62,25 @@ export function source(ctx: LoweringContext, operand: Operand, unaligned = false
   return ctx.toTemp('v128');
 }
 
+/** Pushes a v128 with the low half of `source`; the upper half may be anything. */
+export function pushLowHalf(ctx: LoweringContext, operand: Operand): void {
+  if (operand.kind === 'reg' && operand.file === 'xmm') ctx.getLowHalf(operand.index);
+  else ctx.code.localGet(source(ctx, operand));
+}
+
+/** The low float of an XMM register or a scalar in memory, as an f32 or f64 local that the lowering must not change. */
+export function lowSource(ctx: LoweringContext, operand: Operand, size: 4 | 8): number {
+  if (operand.kind === 'mem') {
+    const at = ctx.checked(operand, size, false);
+    ctx.code.localGet(at.local);
+    if (size === 4) ctx.code.f32Load(at.offset);
+    else ctx.code.f64Load(at.offset);
+    return ctx.toTemp(size === 4 ? 'f32' : 'f64');
+  }
+  if (operand.kind !== 'reg' || operand.file !== 'xmm') throw new Error('operand');
+  return ctx.low(operand.index, size);
+}
+
 /** Pops a v128 into a register operand; an MMX register takes the low half. */
 export function setVector(ctx: LoweringContext, operand: Operand): void {
   if (operand.kind !== 'reg') throw new Error('operand');

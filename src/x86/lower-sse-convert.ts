@@ -6,8 +6,8 @@
  */
 
 import type { Operand } from './instruction.ts';
-import { checkPending, enterMmx, isMmx, setVector, source, splat, usesMmx } from './lower-sse-common.ts';
-import { type FloatSize, mergeLow, pushLow, QUIET } from './lower-sse-float.ts';
+import { checkPending, enterMmx, isMmx, lowSource, setVector, source, splat, usesMmx } from './lower-sse-common.ts';
+import { type FloatSize, mergeLow, QUIET } from './lower-sse-float.ts';
 import { floating } from './lower-sse-mxcsr.ts';
 import { asRegister, type Lowering, type LoweringContext } from './lowering.ts';
 
@@ -24,22 +24,15 @@ function fromInteger(to: FloatSize): Lowering {
     const [dst, src] = insn.operands as [Operand, Operand];
     const wide = src.kind !== 'target' && src.size === 8;
     ctx.getOperand(src);
-    const value = ctx.toTemp('i64');
-    const a = source(ctx, dst);
+    const b = ctx.toTemp('i64');
     const op = `cvts${wide ? 'q' : 'i'}2s${to === 4 ? 's' : 'd'}`;
-    floating(ctx, { op, a, b: value, integer: true, type: 'v128' }, () => {
-      code.localGet(a).localGet(value);
-      if (to === 8) {
-        if (wide) code.f64ConvertI64S();
-        else code.i32WrapI64().f64ConvertI32S();
-        code.f64x2ReplaceLane(0);
-      } else {
-        if (wide) code.f32ConvertI64S();
-        else code.i32WrapI64().f32ConvertI32S();
-        code.f32x4ReplaceLane(0);
-      }
+    floating(ctx, { op, a: -1, b, operands: 'i64', type: to === 4 ? 'f32' : 'f64' }, () => {
+      code.localGet(b);
+      if (!wide) code.i32WrapI64();
+      if (to === 8) wide ? code.f64ConvertI64S() : code.f64ConvertI32S();
+      else wide ? code.f32ConvertI64S() : code.f32ConvertI32S();
     });
-    setVector(ctx, dst);
+    ctx.setLow(asRegister(dst).index, to);
   };
 }
 
@@ -50,10 +43,10 @@ function toInteger(from: FloatSize, truncate: boolean): Lowering {
     const code = ctx.code;
     const [dst, src] = insn.operands as [Operand, Operand];
     const { index, size } = asRegister(dst);
-    const b = source(ctx, src);
+    const b = lowSource(ctx, src, from);
     const op = `cvt${truncate ? 't' : ''}s${from === 4 ? 's' : 'd'}2s${size === 8 ? 'q' : 'i'}`;
-    floating(ctx, { op, a: -1, b, type: 'i64' }, () => {
-      pushLow(ctx, from, b);
+    floating(ctx, { op, a: -1, b, operands: type, type: 'i64' }, () => {
+      code.localGet(b);
       if (!truncate) from === 4 ? code.f32Nearest() : code.f64Nearest();
       const value = ctx.toTemp(type);
       const limit = size === 8 ? TWO_63 : TWO_31;
@@ -144,50 +137,44 @@ function packedFromInteger(to: FloatSize, fromMmx: boolean): Lowering {
   };
 }
 
-/** Pushes the double's (single's) bits for the single (double) NaN in the low lane, quiet. */
+/** Pushes the double (single) for the single (double) NaN, quiet. */
 function convertedNan(ctx: LoweringContext, from: FloatSize, local: number): void {
   const code = ctx.code;
   if (from === 4) {
-    code.localGet(local).i32x4ExtractLane(0).i64ExtendI32U();
+    code.localGet(local).i32ReinterpretF32().i64ExtendI32U();
     const bits = ctx.toTemp('i64');
     code.localGet(bits).i64Const(0x8000_0000).i64And().i64Const(32).i64Shl();
     code.localGet(bits).i64Const(0x7f_ffff).i64And().i64Const(29).i64Shl().i64Or();
-    code.i64Const(0x7ff8_0000_0000_0000n).i64Or();
+    code.i64Const(0x7ff8_0000_0000_0000n).i64Or().f64ReinterpretI64();
   } else {
-    code.localGet(local).i64x2ExtractLane(0);
+    code.localGet(local).i64ReinterpretF64();
     const bits = ctx.toTemp('i64');
     code.localGet(bits).i64Const(32).i64ShrU().i64Const(0x8000_0000).i64And();
     code.localGet(bits).i64Const(29).i64ShrU().i64Const(0x3f_ffff).i64And().i64Or();
-    code.i64Const(0x7fc0_0000).i64Or().i32WrapI64();
+    code.i64Const(0x7fc0_0000).i64Or().i32WrapI64().f32ReinterpretI32();
   }
 }
 
 /** cvtss2sd, cvtsd2ss */
 function scalarToScalar(from: FloatSize): Lowering {
+  const [type, result] = from === 4 ? (['f32', 'f64'] as const) : (['f64', 'f32'] as const);
   return (ctx, insn) => {
     const code = ctx.code;
     const [dst, src] = insn.operands as [Operand, Operand];
-    const b = source(ctx, src);
-    const a = source(ctx, dst);
-    floating(ctx, { op: insn.op, a, b, type: 'v128' }, () => {
-      code.localGet(a);
-      pushLow(ctx, from, b);
-      const value = ctx.temp(from === 4 ? 'f32' : 'f64');
-      code.localTee(value);
-      if (from === 4) code.f64PromoteF32().f64x2ReplaceLane(0);
-      else code.f32DemoteF64().f32x4ReplaceLane(0);
-      const out = ctx.toTemp('v128');
-      code.localGet(value).localGet(value);
+    const b = lowSource(ctx, src, from);
+    floating(ctx, { op: insn.op, a: -1, b, operands: type, type: result }, () => {
+      code.localGet(b);
+      if (from === 4) code.f64PromoteF32();
+      else code.f32DemoteF64();
+      const out = ctx.toTemp(result);
+      code.localGet(b).localGet(b);
       if (from === 4) code.f32Ne();
       else code.f64Ne();
-      code.if();
-      code.localGet(out);
+      code.ifRarely();
       convertedNan(ctx, from, b);
-      if (from === 4) code.i64x2ReplaceLane(0);
-      else code.i32x4ReplaceLane(0);
       code.localSet(out).end().localGet(out);
     });
-    setVector(ctx, dst);
+    ctx.setLow(asRegister(dst).index, from === 4 ? 8 : 4);
   };
 }
 

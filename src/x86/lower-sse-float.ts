@@ -8,9 +8,9 @@
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Instruction, Operand } from './instruction.ts';
-import { setVector, source, splat } from './lower-sse-common.ts';
+import { lowSource, setVector, source, splat } from './lower-sse-common.ts';
 import { callSoft, floating, guardMxcsr, OFF_SSE_RESULT } from './lower-sse-mxcsr.ts';
-import { asImmediate, EXIT_KIND_SLOW, type Lowering, type LoweringContext } from './lowering.ts';
+import { asImmediate, asRegister, EXIT_KIND_SLOW, type Lowering, type LoweringContext } from './lowering.ts';
 
 export type FloatSize = 4 | 8;
 
@@ -26,13 +26,6 @@ const ARITHMETIC = {
   sqrt: ['f32Sqrt', 'f64Sqrt', 'f32x4Sqrt', 'f64x2Sqrt'],
 } as const;
 type Arithmetic = keyof typeof ARITHMETIC;
-
-/** Pushes the low float of a v128 local. */
-export function pushLow(ctx: LoweringContext, size: FloatSize, local: number): void {
-  ctx.code.localGet(local);
-  if (size === 4) ctx.code.f32x4ExtractLane(0);
-  else ctx.code.f64x2ExtractLane(0);
-}
 
 /** Pushes the v128 local `upper` with its lowest `size` bytes replaced by those of the v128 on the stack. */
 export function mergeLow(ctx: LoweringContext, size: number, upper: number): void {
@@ -52,47 +45,35 @@ function scalar(op: Arithmetic, size: FloatSize): Lowering {
   return (ctx, insn) => {
     const code = ctx.code;
     const [to, from] = insn.operands as [Operand, Operand];
-    const b = source(ctx, from);
-    const a = source(ctx, to);
-    floating(ctx, { op: insn.op, a, b, type: 'v128' }, () => {
-      const fb = ctx.temp(type);
-      const result = ctx.temp(type);
-      let fa = -1;
-      code.localGet(a);
-      if (op !== 'sqrt') {
-        fa = ctx.temp(type);
-        pushLow(ctx, size, a);
-        code.localTee(fa);
-      }
-      pushLow(ctx, size, b);
-      code.localTee(fb)[emit]().localTee(result);
-      if (size === 4) code.f32x4ReplaceLane(0);
-      else code.f64x2ReplaceLane(0);
+    const { index } = asRegister(to);
+    const b = lowSource(ctx, from, size);
+    const a = op === 'sqrt' ? -1 : ctx.low(index, size);
+    floating(ctx, { op: insn.op, a, b, operands: type, type }, () => {
+      if (a >= 0) code.localGet(a);
+      code.localGet(b)[emit]();
       if (ctx.nanCovered) return;
-      const out = ctx.toTemp('v128');
+      const result = ctx.toTemp(type);
       isNan(ctx, size, result);
       code.ifRarely();
       if (ctx.inRun) {
         ctx.exit(EXIT_KIND_SLOW, insn.rip, ctx.remaining);
-        code.end().localGet(out);
-        return;
-      }
-      code.localGet(out);
-      if (fa >= 0) quieted(ctx, size, a);
-      quieted(ctx, size, b);
-      scalarBits(ctx, size, DEFAULT_NAN[size]);
-      isNan(ctx, size, fb);
-      code.select();
-      if (fa >= 0) {
-        isNan(ctx, size, fa);
+      } else {
+        if (a >= 0) quieted(ctx, size, a);
+        quieted(ctx, size, b);
+        scalarBits(ctx, size, DEFAULT_NAN[size]);
+        isNan(ctx, size, b);
         code.select();
+        if (a >= 0) {
+          isNan(ctx, size, a);
+          code.select();
+        }
+        if (size === 4) code.f32ReinterpretI32();
+        else code.f64ReinterpretI64();
+        code.localSet(result);
       }
-      if (size === 4) code.i32x4ReplaceLane(0);
-      else code.i64x2ReplaceLane(0);
-      code.localSet(out).end();
-      code.localGet(out);
+      code.end().localGet(result);
     });
-    setVector(ctx, to);
+    ctx.setLow(index, size);
   };
 }
 
@@ -101,11 +82,11 @@ function scalarBits(ctx: LoweringContext, size: FloatSize, bits: bigint): void {
   else ctx.code.i64Const(BigInt.asIntN(64, bits));
 }
 
-/** Pushes the low lane's bits as an integer, quiet bit set. */
+/** Pushes a float's bits as an integer, quiet bit set. */
 function quieted(ctx: LoweringContext, size: FloatSize, local: number): void {
   ctx.code.localGet(local);
-  if (size === 4) ctx.code.i32x4ExtractLane(0);
-  else ctx.code.i64x2ExtractLane(0);
+  if (size === 4) ctx.code.i32ReinterpretF32();
+  else ctx.code.i64ReinterpretF64();
   scalarBits(ctx, size, QUIET[size]);
   if (size === 4) ctx.code.i32Or();
   else ctx.code.i64Or();
@@ -171,20 +152,41 @@ function packed(op: Arithmetic, size: FloatSize): Lowering {
 }
 
 /** min: dst < src ? dst : src. max: dst > src ? dst : src. So the source where one is a NaN or both are zero. */
-function extreme(op: 'min' | 'max', size: FloatSize, isScalar: boolean): Lowering {
+function pushExtreme(ctx: LoweringContext, op: 'min' | 'max', size: FloatSize): void {
+  // pmin(x, y) is y < x ? y : x, pmax(x, y) is x < y ? y : x.
+  if (size === 4) op === 'min' ? ctx.code.f32x4Pmin() : ctx.code.f32x4Pmax();
+  else op === 'min' ? ctx.code.f64x2Pmin() : ctx.code.f64x2Pmax();
+}
+
+function packedExtreme(op: 'min' | 'max', size: FloatSize): Lowering {
   return (ctx, insn) => {
-    const code = ctx.code;
     const [to, from] = insn.operands as [Operand, Operand];
     const b = source(ctx, from);
     const a = source(ctx, to);
     floating(ctx, { op: insn.op, a, b, type: 'v128' }, () => {
-      // pmin(x, y) is y < x ? y : x, pmax(x, y) is x < y ? y : x.
-      code.localGet(b).localGet(a);
-      if (size === 4) op === 'min' ? code.f32x4Pmin() : code.f32x4Pmax();
-      else op === 'min' ? code.f64x2Pmin() : code.f64x2Pmax();
-      if (isScalar) mergeLow(ctx, size, a);
+      ctx.code.localGet(b).localGet(a);
+      pushExtreme(ctx, op, size);
     });
     setVector(ctx, to);
+  };
+}
+
+function scalarExtreme(op: 'min' | 'max', size: FloatSize): Lowering {
+  const type = size === 4 ? 'f32' : 'f64';
+  return (ctx, insn) => {
+    const code = ctx.code;
+    const [to, from] = insn.operands as [Operand, Operand];
+    const { index } = asRegister(to);
+    const b = lowSource(ctx, from, size);
+    const a = ctx.low(index, size);
+    floating(ctx, { op: insn.op, a, b, operands: type, type }, () => {
+      // There is no branch in this, other than in a selection of floats.
+      for (const local of [b, a]) size === 4 ? code.localGet(local).f32x4Splat() : code.localGet(local).f64x2Splat();
+      pushExtreme(ctx, op, size);
+      if (size === 4) code.f32x4ExtractLane(0);
+      else code.f64x2ExtractLane(0);
+    });
+    ctx.setLow(index, size);
   };
 }
 
@@ -224,21 +226,15 @@ function compareFlags(size: FloatSize): Lowering {
   return (ctx, insn) => {
     const code = ctx.code;
     const [to, from] = insn.operands as [Operand, Operand];
-    const b = source(ctx, from);
-    const a = source(ctx, to);
+    const b = lowSource(ctx, from, size);
+    const a = lowSource(ctx, to, size);
     if (!ctx.careful) {
       guardMxcsr(ctx);
       ctx.setFloatFlags(size, a, b);
       return;
     }
-    floating(ctx, { op: insn.op, a, b, type: 'i64' }, () => {
-      const fa = ctx.temp(type);
-      const fb = ctx.temp(type);
-      pushLow(ctx, size, a);
-      code.localSet(fa);
-      pushLow(ctx, size, b);
-      code.localSet(fb);
-      const both = () => code.localGet(fa).localGet(fb);
+    floating(ctx, { op: insn.op, a, b, operands: type, type: 'i64' }, () => {
+      const both = () => code.localGet(a).localGet(b);
       both();
       if (size === 4) code.f32Lt();
       else code.f64Lt();
@@ -246,8 +242,8 @@ function compareFlags(size: FloatSize): Lowering {
       if (size === 4) code.f32Eq();
       else code.f64Eq();
       code.i32Const(6).i32Shl().i32Or();
-      isNan(ctx, size, fa);
-      isNan(ctx, size, fb);
+      isNan(ctx, size, a);
+      isNan(ctx, size, b);
       code.i32Or().i32Const(0x45).i32Mul().i32Or().i64ExtendI32U();
     });
     ctx.setFlagsBits();
@@ -258,7 +254,7 @@ function compareFlags(size: FloatSize): Lowering {
 function approximate(ctx: LoweringContext, insn: Instruction): void {
   const [to, from] = insn.operands as [Operand, Operand];
   const b = source(ctx, from);
-  callSoft(ctx, insn.op, source(ctx, to), b);
+  callSoft(ctx, insn.op, ['v128', source(ctx, to)], ['v128', b]);
   ctx.code.i32Const(REGISTER_FILE).v128Load(OFF_SSE_RESULT);
   setVector(ctx, to);
 }
@@ -271,8 +267,8 @@ export function addFloatLowerings(map: Map<string, Lowering>): void {
       map.set(op + p, packed(op, size));
     }
     for (const op of ['min', 'max'] as const) {
-      map.set(op + s, extreme(op, size, true));
-      map.set(op + p, extreme(op, size, false));
+      map.set(op + s, scalarExtreme(op, size));
+      map.set(op + p, packedExtreme(op, size));
     }
     map.set(`cmp${s}`, compare(size, true));
     map.set(`cmp${p}`, compare(size, false));

@@ -4,7 +4,7 @@
  */
 
 import type { SimpleOp } from '../wasm/opcodes.ts';
-import type { Operand } from './instruction.ts';
+import type { Instruction, Operand } from './instruction.ts';
 import { checkPending, enterMmx, isMmx, setVector, source, usesMmx } from './lower-sse-common.ts';
 import { asImmediate, type Lowering, type LoweringContext } from './lowering.ts';
 
@@ -64,10 +64,14 @@ const SAME = {
   orpd: 'v128Or',
 } as const;
 
+const xorDifferent = packed((ctx, a, b) => ctx.code.localGet(a).localGet(b).v128Xor());
+
 /** The idioms for zero do not depend on the register's value. */
-function exclusiveOr(ctx: LoweringContext, a: number, b: number): void {
-  if (a === b) ctx.code.v128Const(0n, 0n);
-  else ctx.code.localGet(a).localGet(b).v128Xor();
+function exclusiveOr(ctx: LoweringContext, insn: Instruction): void {
+  const [to, from] = insn.operands;
+  const same = to?.kind === 'reg' && from?.kind === 'reg' && to.index === from.index;
+  if (same && to.file === 'xmm') ctx.clearXmm(to.index);
+  else xorDifferent(ctx, insn);
 }
 
 /** The upper words of the products. */
@@ -172,7 +176,7 @@ export function addSame(map: Map<string, Lowering>, same: Readonly<Record<string
 
 export function addPackedLowerings(map: Map<string, Lowering>): void {
   addSame(map, SAME);
-  for (const op of ['pxor', 'xorps', 'xorpd']) map.set(op, packed(exclusiveOr));
+  for (const op of ['pxor', 'xorps', 'xorpd']) map.set(op, exclusiveOr);
   // The complement is of the destination.
   for (const op of ['pandn', 'andnps', 'andnpd']) {
     map.set(

@@ -5,8 +5,18 @@
  */
 
 import type { Access } from './access.ts';
-import type { Operand } from './instruction.ts';
-import { checkPending, enterMmx, isMmx, setMmx, setVector, source, usesMmx } from './lower-sse-common.ts';
+import type { Instruction, Operand } from './instruction.ts';
+import {
+  checkPending,
+  enterMmx,
+  isMmx,
+  lowSource,
+  pushLowHalf,
+  setMmx,
+  setVector,
+  source,
+  usesMmx,
+} from './lower-sse-common.ts';
 import { asImmediate, asRegister, type Lowering, type LoweringContext } from './lowering.ts';
 
 /** 16 bytes, whole. */
@@ -22,29 +32,45 @@ function moveAll(aligned: boolean): Lowering {
         .v128Store(at.offset);
       return;
     }
+    if (from.kind === 'reg') {
+      // Compilers copy doubles with it.
+      ctx.copyXmm(asRegister(to).index, from.index, insn.op === 'movapd');
+      return;
+    }
     code.localGet(source(ctx, from, !aligned));
     setVector(ctx, to);
   };
 }
 
-/** movss, movsd: a load clears the rest of the register, a move between registers keeps it. */
-function moveScalar(size: 4 | 8): Lowering {
-  return (ctx, insn) => {
-    const code = ctx.code;
-    const [to, from] = insn.operands as [Operand, Operand];
-    if (to.kind === 'mem') {
-      storeLane(ctx, ctx.checked(to, size, true), ctx.xmm(asRegister(from).index), size, 0);
-      return;
-    }
-    const value = source(ctx, from);
-    if (from.kind === 'mem') {
-      code.localGet(value);
-    } else {
-      code.localGet(value).localGet(ctx.xmm(asRegister(to).index));
-      code.i8x16Shuffle(Array.from({ length: 16 }, (_, i) => (i < size ? i : 16 + i)));
-    }
+/** movss: a load clears the rest of the register, a move between registers keeps it. */
+function moveSingle(ctx: LoweringContext, insn: Instruction): void {
+  const [to, from] = insn.operands as [Operand, Operand];
+  if (to.kind === 'mem') {
+    storeLane(ctx, ctx.checked(to, 4, true), ctx.xmm(asRegister(from).index), 4, 0);
+  } else if (from.kind === 'mem') {
+    ctx.code.localGet(source(ctx, from));
     setVector(ctx, to);
-  };
+  } else {
+    ctx.code.localGet(lowSource(ctx, from, 4));
+    ctx.setLow(asRegister(to).index, 4);
+  }
+}
+
+/** movsd: as movss. */
+function moveDouble(ctx: LoweringContext, insn: Instruction): void {
+  const [to, from] = insn.operands as [Operand, Operand];
+  if (to.kind === 'mem') {
+    storeLow(ctx, ctx.checked(to, 8, true), asRegister(from).index);
+    return;
+  }
+  ctx.code.localGet(lowSource(ctx, from, 8));
+  if (from.kind === 'mem') ctx.setLowOnly(asRegister(to).index);
+  else ctx.setLow(asRegister(to).index, 8);
+}
+
+/** Stores the low half of an XMM register. */
+function storeLow(ctx: LoweringContext, at: Access, index: number): void {
+  ctx.code.localGet(at.local).localGet(ctx.low(index, 8)).f64Store(at.offset);
 }
 
 function storeLane(ctx: LoweringContext, at: Access, value: number, size: 4 | 8, lane: number): void {
@@ -58,15 +84,21 @@ function moveHalf(lane: 0 | 1): Lowering {
   return (ctx, insn) => {
     const [to, from] = insn.operands as [Operand, Operand];
     if (to.kind === 'mem') {
-      storeLane(ctx, ctx.checked(to, 8, true), ctx.xmm(asRegister(from).index), 8, lane);
+      const at = ctx.checked(to, 8, true);
+      if (lane === 0) storeLow(ctx, at, asRegister(from).index);
+      else storeLane(ctx, at, ctx.xmm(asRegister(from).index), 8, lane);
       return;
     }
     if (from.kind !== 'mem') throw new Error('operand');
+    if (lane === 0) {
+      ctx.code.localGet(lowSource(ctx, from, 8));
+      ctx.setLow(asRegister(to).index, 8);
+      return;
+    }
     const at = ctx.checked(from, 8, false);
-    ctx.code
-      .localGet(at.local)
-      .localGet(ctx.xmm(asRegister(to).index))
-      .v128Load64Lane(lane, at.offset);
+    ctx.code.localGet(at.local);
+    pushLowHalf(ctx, to);
+    ctx.code.v128Load64Lane(1, at.offset);
     setVector(ctx, to);
   };
 }
@@ -75,7 +107,8 @@ function moveHalf(lane: 0 | 1): Lowering {
 function moveAcross(lane: 0 | 1): Lowering {
   return (ctx, insn) => {
     const [to, from] = insn.operands as [Operand, Operand];
-    ctx.code.localGet(ctx.xmm(asRegister(to).index)).localGet(source(ctx, from));
+    if (lane === 0) ctx.code.localGet(ctx.xmm(asRegister(to).index)).localGet(source(ctx, from));
+    else for (const operand of [to, from]) pushLowHalf(ctx, operand);
     const half = (start: number): number[] => Array.from({ length: 8 }, (_, i) => start + i);
     ctx.code.i8x16Shuffle(lane === 0 ? [...half(24), ...half(8)] : [...half(0), ...half(16)]);
     setVector(ctx, to);
@@ -90,7 +123,19 @@ function moveLow(size: 4 | 8): Lowering {
     const mmx = usesMmx(insn);
     if (mmx) checkPending(ctx);
     if (to.kind === 'mem' && from.kind === 'reg' && from.file === 'xmm') {
-      storeLane(ctx, ctx.checked(to, size, true), ctx.xmm(from.index), size, 0);
+      const at = ctx.checked(to, size, true);
+      if (size === 8) storeLow(ctx, at, from.index);
+      else storeLane(ctx, at, ctx.xmm(from.index), size, 0);
+      return;
+    }
+    if (size === 8 && !mmx && from.kind === 'reg' && from.file === 'xmm') {
+      code.localGet(ctx.low(from.index, 8));
+      if (asRegister(to).file === 'xmm') {
+        ctx.setLowOnly(asRegister(to).index);
+      } else {
+        code.i64ReinterpretF64();
+        ctx.setReg(asRegister(to).index, 8);
+      }
       return;
     }
     if (from.kind === 'mem' && !mmx) {
@@ -116,6 +161,9 @@ function moveLow(size: 4 | 8): Lowering {
     } else if (asRegister(to).file === 'gpr') {
       code.localGet(value);
       ctx.setReg(asRegister(to).index, size);
+    } else if (size === 8) {
+      code.localGet(value).f64ReinterpretI64();
+      ctx.setLowOnly(asRegister(to).index);
     } else {
       code.v128Const(0n, 0n).localGet(value).i64x2ReplaceLane(0);
       setVector(ctx, to);
@@ -144,7 +192,7 @@ function mask(kind: 'ps' | 'pd' | 'b'): Lowering {
  * maskmovdqu, maskmovq: bytes whose mask byte has its top bit set go to (e/r)di. As processors do, the upper eight bytes
  * are checked first, and MMX state is entered although the store faults.
  */
-function moveMasked(ctx: LoweringContext, insn: Parameters<Lowering>[1]): void {
+function moveMasked(ctx: LoweringContext, insn: Instruction): void {
   const code = ctx.code;
   const [to, from, select] = insn.operands as [Operand, Operand, Operand];
   if (to.kind !== 'mem') throw new Error('operand');
@@ -226,8 +274,8 @@ export function addMoveLowerings(map: Map<string, Lowering>): void {
   for (const op of ['movaps', 'movapd', 'movdqa', 'movntps', 'movntpd', 'movntdq', 'movntdqa'])
     map.set(op, moveAll(true));
   for (const op of ['movups', 'movupd', 'movdqu', 'lddqu']) map.set(op, moveAll(false));
-  map.set('movss', moveScalar(4));
-  map.set('movsd', moveScalar(8));
+  map.set('movss', moveSingle);
+  map.set('movsd', moveDouble);
   for (const op of ['movlps', 'movlpd']) map.set(op, moveHalf(0));
   for (const op of ['movhps', 'movhpd']) map.set(op, moveHalf(1));
   map.set('movhlps', moveAcross(0));

@@ -41,15 +41,25 @@ function pushSpecial(ctx: LoweringContext): void {
   ctx.code.i32Const(MXCSR_DEFAULT).i32Ne();
 }
 
-/** Calls the helper for mnemonic `op` on v128 locals (b may be an i64 local: `integer`). The result is in the register file. */
-export function callSoft(ctx: LoweringContext, op: string, a: number, b: number, imm = 0, integer = false): void {
+/** Types of the helper's operands. */
+export type OperandType = 'i64' | 'f32' | 'f64' | 'v128';
+
+/** Calls the helper for mnemonic `op` on locals of types (`a` -1: there is only `b`). The result is in the register file. */
+export function callSoft(
+  ctx: LoweringContext,
+  op: string,
+  [aType, a]: readonly [OperandType, number],
+  [bType, b]: readonly [OperandType, number],
+  imm = 0,
+): void {
   const code = ctx.code;
   const index = OP_INDEX.get(op);
   if (index === undefined) throw new Error(`no SSE helper for ${op}`);
-  if (a >= 0) code.i32Const(REGISTER_FILE).localGet(a).v128Store(OFF_SSE_A);
-  code.i32Const(REGISTER_FILE).localGet(b);
-  if (integer) code.i64Store(OFF_SSE_B);
-  else code.v128Store(OFF_SSE_B);
+  const store = (type: OperandType, local: number, offset: number): void => {
+    code.i32Const(REGISTER_FILE).localGet(local)[`${type}Store`](offset);
+  };
+  if (a >= 0) store(aType, a, OFF_SSE_A);
+  store(bType, b, OFF_SSE_B);
   const arg = ctx.temp('i32');
   code.i32Const(index | (imm << 8)).localSet(arg);
   ctx.callHelper('sse', arg);
@@ -59,12 +69,13 @@ export interface Floating {
   /** The helper's mnemonic. */
   readonly op: string;
   readonly imm?: number;
-  /** v128 locals; `a` -1: the instruction has one operand. With `integer`, `b` is an i64 local. */
+  /** Locals; `a` -1: the instruction has one operand. */
   readonly a: number;
   readonly b: number;
-  readonly integer?: boolean;
-  /** What `fast` pushes, and this function. */
-  readonly type: 'v128' | 'i64';
+  /** What they are, if not v128: of a scalar operation only the low float matters. */
+  readonly operands?: OperandType;
+  /** What `fast` pushes, and this function: for a scalar operation the low float. */
+  readonly type: OperandType;
 }
 
 /** In a region: leaves for the interpreter when MXCSR wants the helper. */
@@ -87,10 +98,9 @@ export function floating(ctx: LoweringContext, f: Floating, fast: () => void): v
   }
   pushSpecial(ctx);
   code.if(f.type);
-  callSoft(ctx, f.op, f.a, f.b, f.imm, f.integer);
-  code.i32Const(REGISTER_FILE);
-  if (f.type === 'v128') code.v128Load(OFF_SSE_RESULT);
-  else code.i64Load(OFF_SSE_RESULT);
+  const operands = f.operands ?? 'v128';
+  callSoft(ctx, f.op, [operands, f.a], [operands, f.b], f.imm);
+  code.i32Const(REGISTER_FILE)[`${f.type}Load`](OFF_SSE_RESULT);
   code.else();
   fast();
   code.end();

@@ -4,7 +4,7 @@
  */
 
 import type { Operand } from './instruction.ts';
-import { checkPending, enterMmx, setVector, source, usesMmx } from './lower-sse-common.ts';
+import { checkPending, enterMmx, pushLowHalf, setVector, source, usesMmx } from './lower-sse-common.ts';
 import { asImmediate, type Lowering, type LoweringContext } from './lowering.ts';
 
 /** Bytes of lane `lane` of `size` bytes. */
@@ -18,8 +18,13 @@ function unpack(size: number, high: boolean): Lowering {
     const [to, from] = insn.operands as [Operand, Operand];
     const mmx = usesMmx(insn);
     if (mmx) checkPending(ctx);
-    const b = source(ctx, from);
-    ctx.code.localGet(source(ctx, to)).localGet(b);
+    if (high || mmx || from.kind !== 'reg') {
+      const b = source(ctx, from);
+      ctx.code.localGet(source(ctx, to)).localGet(b);
+    } else {
+      pushLowHalf(ctx, to);
+      pushLowHalf(ctx, from);
+    }
     if (mmx) enterMmx(ctx);
     const first = high ? (mmx ? 4 : 8) / size : 0;
     const lanes: number[] = [];

@@ -3,6 +3,7 @@
  * (region-context.ts) and a step function (step-context.ts) differ in where registers are kept and how they are left.
  *
  * Guest registers are wasm locals: i64 for general registers, v128 for XMM. `getReg`/`getXmm` push, `setReg`/`setXmm` pop.
+ * Scalar floats are had by `low` and `setLow`: a region need not have the whole register for them.
  * A lowering must do every access that may fault (`checked`, `exception`) before it sets any register or flag: a failed check
  * leaves the region, and the instruction is run again from its beginning by its step function (step-context.ts).
  *
@@ -117,10 +118,6 @@ export abstract class LoweringContext {
 
   /** The locals of registers; beyond 16 those that a step function finds in its record. */
   readonly #gpr: number[] = new Array(32).fill(-1);
-  /** XMM registers written in the run, and the locals for that. */
-  #runWritten = 0;
-  readonly #runXmm: number[] = new Array(16).fill(-1);
-  readonly #xmm: number[] = new Array(32).fill(-1);
   /** Operands of the last comparison of floats. */
   readonly #floats: { f32?: [number, number]; f64?: [number, number] } = {};
   readonly #temps: { readonly [T in ValueType]: Temporaries } = {
@@ -154,7 +151,6 @@ export abstract class LoweringContext {
   // --- where registers are kept: before a register or the flags are read or written ---
 
   protected abstract onGpr(index: number, read: boolean, write: boolean): void;
-  protected abstract onXmm(index: number, read: boolean, write: boolean): void;
   /** Parts of the flags (flags.ts). */
   protected abstract onFlags(read: number, write: number): void;
 
@@ -178,11 +174,6 @@ export abstract class LoweringContext {
   protected gprLocal(index: number): number {
     if (this.#gpr[index] === -1) this.#gpr[index] = this.code.local('i64');
     return this.#gpr[index]!;
-  }
-
-  protected xmmLocal(index: number): number {
-    if (this.#xmm[index] === -1) this.#xmm[index] = this.code.local('v128');
-    return this.#xmm[index]!;
   }
 
   /** Starts an instruction: temporaries are free again. */
@@ -248,39 +239,118 @@ export abstract class LoweringContext {
 
   /** The local of an XMM register, to be read. */
   xmm(index: number): number {
-    return this.#useXmm(index, true, false);
+    this.touched.xmmUsed |= 1 << index;
+    this.touched.xmmWhole |= 1 << index;
+    return this.wholeXmm(index);
   }
 
-  #useXmm(index: number, read: boolean, write: boolean): number {
-    const bit = 1 << index;
-    this.touched.xmmUsed |= bit;
-    if (write) {
-      this.touched.xmmWritten |= bit;
+  getXmm(index: number): void {
+    this.code.localGet(this.xmm(index));
+  }
+
+  setXmm(index: number): void {
+    this.#writes(index);
+    this.touched.xmmWhole |= 1 << index;
+    this.setWholeXmm(index);
+  }
+
+  #writes(index: number): void {
+    this.touched.xmmUsed |= 1 << index;
+    this.touched.xmmWritten |= 1 << index;
+  }
+
+  /** Pushes a v128 with the low half of an XMM register; the upper half may be anything. */
+  getLowHalf(index: number): void {
+    this.touched.xmmUsed |= 1 << index;
+    this.pushLowHalf(index);
+  }
+
+  /** The local (f64, f32) with the lowest 8 or 4 bytes of an XMM register, to be read. */
+  low(index: number, size: 4 | 8): number {
+    if (size === 8) {
+      this.touched.xmmUsed |= 1 << index;
+      return this.lowXmm(index);
     }
-    if (this.#run !== null) {
-      if (write) this.#runWritten |= bit;
-      if ((this.#runWritten & bit) !== 0) {
-        if (this.#runXmm[index] === -1) this.#runXmm[index] = this.code.local('v128');
-        return this.#runXmm[index]!;
-      }
+    this.code.localGet(this.xmm(index)).f32x4ExtractLane(0);
+    return this.toTemp('f32');
+  }
+
+  /** Pops an f64 or f32 into the lowest 8 or 4 bytes; the others stay. */
+  setLow(index: number, size: 4 | 8): void {
+    if (size === 8) {
+      this.#writes(index);
+      this.setLowXmm(index);
+      return;
     }
-    this.onXmm(index, read, write);
-    return this.xmmLocal(index);
+    const value = this.toTemp('f32');
+    this.code.localGet(this.xmm(index)).localGet(value).f32x4ReplaceLane(0);
+    this.setXmm(index);
+  }
+
+  /** Pops an f64 into the lowest 8 bytes; the others become zero. */
+  setLowOnly(index: number): void {
+    this.#writes(index);
+    this.touched.xmmZeroed |= 1 << index;
+    this.setLowOnlyXmm(index);
+  }
+
+  clearXmm(index: number): void {
+    this.#writes(index);
+    this.touched.xmmZeroed |= 1 << index;
+    this.setZeroXmm(index);
+  }
+
+  /** `scalar`: its low half is probably all that is used. */
+  copyXmm(to: number, from: number, scalar: boolean): void {
+    this.#writes(to);
+    this.touched.xmmUsed |= 1 << from;
+    this.touched.xmmCopied |= 1 << to;
+    this.setCopyXmm(to, from, scalar);
+  }
+
+  // --- where XMM registers are ---
+
+  protected abstract wholeXmm(index: number): number;
+  protected abstract setWholeXmm(index: number): void;
+
+  protected pushLowHalf(index: number): void {
+    this.code.localGet(this.wholeXmm(index));
+  }
+
+  protected lowXmm(index: number): number {
+    this.code.localGet(this.wholeXmm(index)).f64x2ExtractLane(0);
+    return this.toTemp('f64');
+  }
+
+  protected setLowXmm(index: number): void {
+    const value = this.toTemp('f64');
+    this.code.localGet(this.wholeXmm(index)).localGet(value).f64x2ReplaceLane(0);
+    this.setWholeXmm(index);
+  }
+
+  protected setLowOnlyXmm(index: number): void {
+    const value = this.toTemp('f64');
+    this.code.v128Const(0n, 0n).localGet(value).f64x2ReplaceLane(0);
+    this.setWholeXmm(index);
+  }
+
+  protected setZeroXmm(index: number): void {
+    this.code.v128Const(0n, 0n);
+    this.setWholeXmm(index);
+  }
+
+  protected setCopyXmm(to: number, from: number, _scalar: boolean): void {
+    this.code.localGet(this.wholeXmm(from));
+    this.setWholeXmm(to);
   }
 
   /** From here on XMM registers are written beside those that an exit sees; it goes to this instruction. */
   beginRun(): void {
     this.#run = { rip: this.insn.rip, remaining: this.remaining };
-    this.#runWritten = 0;
   }
 
   endRun(): void {
     this.#run = null;
-    for (let i = 0; i < 16; i++) {
-      if (((this.#runWritten >> i) & 1) === 0) continue;
-      this.onXmm(i, false, true);
-      this.code.localGet(this.#runXmm[i]!).localSet(this.xmmLocal(i));
-    }
   }
 
   get inRun(): boolean {
@@ -317,14 +387,6 @@ export abstract class LoweringContext {
         .i64Or()
         .localSet(local);
     }
-  }
-
-  getXmm(index: number): void {
-    this.code.localGet(this.xmm(index));
-  }
-
-  setXmm(index: number): void {
-    this.code.localSet(this.#useXmm(index, false, true));
   }
 
   /** Zero-extends the i64 on the stack from `size` bytes. */
@@ -606,30 +668,23 @@ export abstract class LoweringContext {
     if (b >= 0) code.localGet(b).localSet(this.flagB);
   }
 
-  /** Records a comparison of the low floats (4 or 8 bytes) of two v128 locals, as UCOMISS and UCOMISD set the flags. */
-  setFloatFlags(size: number, a: number, b: number): void {
+  /** Records a comparison of floats (f32 or f64 locals), as UCOMISS and UCOMISD set the flags. */
+  setFloatFlags(size: 4 | 8, a: number, b: number): void {
     const code = this.code;
     const type = size === 4 ? 'f32' : 'f64';
     this.#floats[type] ??= [code.local(type), code.local(type)];
     const [x, y] = this.#floats[type];
-    if (!this.flagsDead) this.onFlags(0, partsOf(KIND_FLOAT));
-    for (const [from, to, flag] of [
-      [a, x, this.flagA],
-      [b, y, this.flagB],
-    ] as const) {
-      code.localGet(from);
-      if (size === 4) code.f32x4ExtractLane(0);
-      else code.f64x2ExtractLane(0);
-      code.localSet(to);
-      if (this.flagsDead) continue;
-      code.localGet(from);
-      if (size === 4) code.i32x4ExtractLane(0).i64ExtendI32U();
-      else code.i64x2ExtractLane(0);
-      code.localSet(flag);
-    }
+    code.localGet(a).localSet(x).localGet(b).localSet(y);
     this.flagOpKnown = KIND_FLOAT * 4 + log2(size);
     this.flagsChanged = 0;
-    if (!this.flagsDead) code.i32Const(this.flagOpKnown).localSet(this.flagOp);
+    if (this.flagsDead) return;
+    code.i32Const(this.flagOpKnown).localSet(this.flagOp);
+    this.onFlags(0, partsOf(KIND_FLOAT));
+    const bits = () => (size === 4 ? code.i32ReinterpretF32().i64ExtendI32U() : code.i64ReinterpretF64());
+    code.localGet(x);
+    bits().localSet(this.flagA);
+    code.localGet(y);
+    bits().localSet(this.flagB);
   }
 
   /** A condition on the floats last compared; OF and SF are 0. */

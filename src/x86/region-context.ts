@@ -19,7 +19,7 @@ import {
   REGION_TYPE,
   SLOT_INTERPRET,
 } from './lowering.ts';
-import { flagParts, flagsSet, NONE, type RegisterSet, type RegisterState, stateOf, without } from './register-state.ts';
+import { flagParts, flagsSet, NONE, type RegisterSet, type RegisterState, stateOf } from './register-state.ts';
 import {
   EXIT_BUDGET,
   EXIT_FETCH,
@@ -32,8 +32,8 @@ import {
   OFF_FLAG_RESULT,
   OFF_GPR,
   OFF_RIP,
-  OFF_XMM,
 } from './state.ts';
+import { VectorLocals } from './vector-locals.ts';
 
 /** What is known at the end of a block and holds in one that only it leads to. */
 export interface PathState extends RegisterState {
@@ -56,8 +56,12 @@ export class RegionContext extends LoweringContext {
   incomplete = false;
   readonly #entry: number;
   readonly #preloads: Preloads;
-  #valid: RegisterSet = { ...NONE };
-  #dirty: RegisterSet = { ...NONE };
+  /** General registers; XMM registers as exits see them, and as they are in a run. */
+  #valid = 0;
+  #dirty = 0;
+  readonly #vectors: VectorLocals;
+  readonly #runVectors: VectorLocals;
+  #current: VectorLocals;
   readonly #stubs: Stub[] = [];
   readonly #stubNumbers = new Map<string, number>();
   /** The short form of an exit for the interpreter: see `leave`. */
@@ -68,13 +72,26 @@ export class RegionContext extends LoweringContext {
     this.#entry = entry;
     this.#preloads = preloads;
     this.#packed = code.local('i32');
+    const isConditional = (): boolean => this.#isConditional;
+    this.#vectors = new VectorLocals(code, null, isConditional);
+    this.#runVectors = new VectorLocals(code, this.#vectors, isConditional);
+    this.#current = this.#vectors;
   }
 
   // --- registers ---
 
+  get #dirtyNow(): RegisterSet {
+    return { ...this.#vectors.dirty, gpr: this.#dirty };
+  }
+
+  get #validNow(): RegisterSet {
+    return { ...this.#vectors.valid, gpr: this.#valid };
+  }
+
   get state(): PathState {
     return {
-      ...stateOf(this.#valid, this.#dirty),
+      valid: this.#validNow,
+      dirty: this.#dirtyNow,
       flagOpKnown: this.flagOpKnown,
       flagsChanged: this.flagsChanged,
       mxcsrChecked: this.mxcsrChecked,
@@ -83,8 +100,10 @@ export class RegionContext extends LoweringContext {
   }
 
   set state({ valid, dirty, flagOpKnown, flagsChanged, mxcsrChecked, accesses }: PathState) {
-    this.#valid = { ...valid };
-    this.#dirty = { ...dirty };
+    this.#valid = valid.gpr;
+    this.#dirty = dirty.gpr;
+    this.#vectors.valid = { ...valid };
+    this.#vectors.dirty = { ...dirty };
     this.flagOpKnown = flagOpKnown;
     this.flagsChanged = flagsChanged;
     this.mxcsrChecked = mxcsrChecked;
@@ -98,56 +117,121 @@ export class RegionContext extends LoweringContext {
     this.state = { ...stateOf(valid, dirty), flagOpKnown: -1, flagsChanged: 0, mxcsrChecked: false, accesses };
   }
 
-  /** Loads what of the registers is not in a local. */
-  ensure(registers: RegisterSet): void {
-    this.#load(without(registers, this.#valid));
-    this.#valid.gpr |= registers.gpr;
-    this.#valid.xmm |= registers.xmm;
+  /** Makes the registers be where they are planned to be on all paths that meet where this one goes. */
+  settle({ valid, dirty }: RegisterState): void {
+    // It ends here, perhaps inside of a branch.
+    this.blockDepth = this.code.depth;
+    this.#ensureGpr(valid.gpr);
+    const vectors = this.#vectors;
+    for (let i = 0; i < 16; i++) {
+      const is = (set: number): boolean => ((set >> i) & 1) !== 0;
+      if (is(dirty.zero)) {
+        vectors.settleOnlyLow(i);
+      } else if (is(dirty.low & dirty.xmm)) {
+        vectors.settleHalves(i);
+      } else if (is(dirty.low)) {
+        vectors.settleLow(i);
+        if (is(valid.xmm)) vectors.upper(i);
+      } else {
+        if (is(valid.xmm)) vectors.whole(i);
+        if (is(valid.low)) vectors.low(i);
+      }
+    }
+  }
+
+  #ensureGpr(registers: number): void {
+    this.#loadGpr(registers & ~this.#valid);
+    this.#valid |= registers;
   }
 
   /** Before an instruction is lowered. */
   preload(): void {
     const needed = this.#preloads.get(this.insn.rip);
-    if (needed !== undefined) this.ensure(needed);
+    if (needed === undefined) return;
+    this.#ensureGpr(needed.gpr);
+    for (let i = 0; i < 16; i++) if ((needed.xmm >> i) & 1) this.#vectors.preload(i);
+  }
+
+  get #isConditional(): boolean {
+    return this.code.depth !== this.blockDepth;
+  }
+
+  /** On the path past this one these must have their old values where this one writes them. */
+  #require(gpr: number, xmm: number): void {
+    const needed = this.#preloads.get(this.insn.rip) ?? { ...NONE };
+    needed.gpr |= gpr;
+    needed.xmm |= xmm;
+    this.#preloads.set(this.insn.rip, needed);
+    this.incomplete = true;
   }
 
   protected override onGpr(index: number, read: boolean, write: boolean): void {
-    this.#on({ gpr: 1 << index, xmm: 0 }, read, write);
-  }
-
-  protected override onXmm(index: number, read: boolean, write: boolean): void {
-    this.#on({ gpr: 0, xmm: 1 << index }, read, write);
+    this.#on(1 << index, read, write);
   }
 
   protected override onFlags(read: number, write: number): void {
-    if (read !== 0) this.#on(flagsSet(read), true, false);
-    if (write !== 0) this.#on(flagsSet(write), false, true);
+    if (read !== 0) this.#on(flagsSet(read).gpr, true, false);
+    if (write !== 0) this.#on(flagsSet(write).gpr, false, true);
   }
 
-  #on(register: RegisterSet, read: boolean, write: boolean): void {
-    const missing = without(register, this.#valid);
-    const isMissing = (missing.gpr | missing.xmm) !== 0;
-    const conditional = this.code.depth !== this.blockDepth;
-    if (isMissing && conditional && write) {
-      // On the other path it must have its old value.
-      const needed = this.#preloads.get(this.insn.rip) ?? { ...NONE };
-      needed.gpr |= register.gpr;
-      needed.xmm |= register.xmm;
-      this.#preloads.set(this.insn.rip, needed);
-      this.incomplete = true;
-    }
-    if (isMissing && read) this.#load(missing);
-    if ((read && !conditional) || write) {
-      this.#valid.gpr |= register.gpr;
-      this.#valid.xmm |= register.xmm;
-    }
-    if (write) {
-      this.#dirty.gpr |= register.gpr;
-      this.#dirty.xmm |= register.xmm;
-    }
+  #on(register: number, read: boolean, write: boolean): void {
+    const missing = register & ~this.#valid;
+    const conditional = this.#isConditional;
+    if (missing !== 0 && conditional && write) this.#require(register, 0);
+    if (missing !== 0 && read) this.#loadGpr(missing);
+    if ((read && !conditional) || write) this.#valid |= register;
+    if (write) this.#dirty |= register;
   }
 
-  #load({ gpr, xmm }: RegisterSet): void {
+  protected override wholeXmm(index: number): number {
+    return this.#current.whole(index);
+  }
+
+  protected override setWholeXmm(index: number): void {
+    if (this.#isConditional && !this.inRun && !this.#vectors.isPreloaded(index)) this.#require(0, 1 << index);
+    this.#current.setWhole(index);
+  }
+
+  protected override pushLowHalf(index: number): void {
+    this.#current.pushLowHalf(index);
+  }
+
+  protected override lowXmm(index: number): number {
+    return this.#current.low(index);
+  }
+
+  protected override setLowXmm(index: number): void {
+    if (this.#isConditional) super.setLowXmm(index);
+    else this.#current.setLow(index);
+  }
+
+  protected override setLowOnlyXmm(index: number): void {
+    if (this.#isConditional) super.setLowOnlyXmm(index);
+    else this.#current.setLowOnly(index);
+  }
+
+  protected override setZeroXmm(index: number): void {
+    if (this.#isConditional) super.setZeroXmm(index);
+    else this.#current.clear(index);
+  }
+
+  protected override setCopyXmm(to: number, from: number, scalar: boolean): void {
+    if (this.#isConditional) super.setCopyXmm(to, from, scalar);
+    else this.#current.copy(to, from, scalar);
+  }
+
+  override beginRun(): void {
+    super.beginRun();
+    this.#current = this.#runVectors;
+  }
+
+  override endRun(): void {
+    super.endRun();
+    this.#runVectors.flush();
+    this.#current = this.#vectors;
+  }
+
+  #loadGpr(gpr: number): void {
     const code = this.code;
     for (let i = 0; i < 16; i++) {
       if ((gpr >> i) & 1)
@@ -155,34 +239,25 @@ export class RegionContext extends LoweringContext {
           .i32Const(REGISTER_FILE)
           .i64Load(OFF_GPR + 8 * i)
           .localSet(this.gprLocal(i));
-      if ((xmm >> i) & 1)
-        code
-          .i32Const(REGISTER_FILE)
-          .v128Load(OFF_XMM + 16 * i)
-          .localSet(this.xmmLocal(i));
     }
-    const parts = flagParts({ gpr, xmm });
+    const parts = flagParts({ ...NONE, gpr });
     if (parts & PART_OP) code.i32Const(REGISTER_FILE).i32Load(OFF_FLAG_OP).localSet(this.flagOp);
     if (parts & PART_RESULT) code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_RESULT).localSet(this.flagResult);
     if (parts & PART_A) code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_A).localSet(this.flagA);
     if (parts & PART_B) code.i32Const(REGISTER_FILE).i64Load(OFF_FLAG_B).localSet(this.flagB);
   }
 
-  #store({ gpr, xmm }: RegisterSet): void {
+  #store(dirty: RegisterSet): void {
     const code = this.code;
     for (let i = 0; i < 16; i++) {
-      if ((gpr >> i) & 1)
+      if ((dirty.gpr >> i) & 1)
         code
           .i32Const(REGISTER_FILE)
           .localGet(this.gprLocal(i))
           .i64Store(OFF_GPR + 8 * i);
-      if ((xmm >> i) & 1)
-        code
-          .i32Const(REGISTER_FILE)
-          .localGet(this.xmmLocal(i))
-          .v128Store(OFF_XMM + 16 * i);
+      this.#vectors.store(i, dirty);
     }
-    const parts = flagParts({ gpr, xmm });
+    const parts = flagParts(dirty);
     if (parts & PART_OP) code.i32Const(REGISTER_FILE).localGet(this.flagOp).i32Store(OFF_FLAG_OP);
     if (parts & PART_RESULT) code.i32Const(REGISTER_FILE).localGet(this.flagResult).i64Store(OFF_FLAG_RESULT);
     if (parts & PART_A) code.i32Const(REGISTER_FILE).localGet(this.flagA).i64Store(OFF_FLAG_A);
@@ -198,7 +273,7 @@ export class RegionContext extends LoweringContext {
   }
 
   override writeBack(): void {
-    this.#store(this.#dirty);
+    this.#store(this.#dirtyNow);
     this.#storeBudget();
   }
 
@@ -206,7 +281,8 @@ export class RegionContext extends LoweringContext {
     this.loadBudget();
     if (this.code.depth !== this.blockDepth) {
       // The other path did not come here: what it has in locals is to be there on this one, too.
-      this.#load(this.#valid);
+      this.#loadGpr(this.#valid);
+      for (let i = 0; i < 16; i++) this.#vectors.load(i, this.#vectors.valid);
       return;
     }
     this.meet(NONE, NONE, NOTHING_KNOWN);
@@ -251,11 +327,11 @@ export class RegionContext extends LoweringContext {
 
   /** Stubs stand around the region's code, the first one innermost: their number is not known yet. */
   #toStub(kind: number): void {
-    const { gpr, xmm } = this.#dirty;
-    const key = `${kind} ${gpr} ${xmm}`;
+    const dirty = this.#dirtyNow;
+    const key = `${kind} ${dirty.gpr} ${dirty.xmm} ${dirty.low} ${dirty.zero}`;
     let stub = this.#stubNumbers.get(key);
     if (stub === undefined) {
-      stub = this.#stubs.push({ kind, dirty: { gpr, xmm } }) - 1;
+      stub = this.#stubs.push({ kind, dirty }) - 1;
       this.#stubNumbers.set(key, stub);
     }
     this.code.br(this.code.depth + stub);

@@ -64,6 +64,8 @@ export class StepContext extends LoweringContext {
   readonly exitKind: number;
   /** The function's first parameter. */
   readonly #record = 0;
+  /** The locals of XMM registers; beyond 16 those that the record names. */
+  readonly #xmm: number[] = new Array(32).fill(-1);
 
   /** `anyImmediate`: the immediate is in the record. */
   constructor(code: Code, expected: StepUsage, insn: Instruction, anyImmediate: boolean) {
@@ -98,10 +100,21 @@ export class StepContext extends LoweringContext {
     if (write) registers.gprWritten |= 1 << index;
   }
 
-  protected override onXmm(index: number, read: boolean, write: boolean): void {
+  #xmmLocal(index: number): number {
+    if (this.#xmm[index] === -1) this.#xmm[index] = this.code.local('v128');
+    return this.#xmm[index]!;
+  }
+
+  protected override wholeXmm(index: number): number {
+    this.#seen.registers.xmmUsed |= 1 << index;
+    return this.#xmmLocal(index);
+  }
+
+  protected override setWholeXmm(index: number): void {
     const { registers } = this.#seen;
-    if (read || this.#isConditional) registers.xmmUsed |= 1 << index;
-    if (write) registers.xmmWritten |= 1 << index;
+    if (this.#isConditional) registers.xmmUsed |= 1 << index;
+    registers.xmmWritten |= 1 << index;
+    this.code.localSet(this.#xmmLocal(index));
   }
 
   protected override onFlags(read: number, write: number): void {
@@ -305,8 +318,8 @@ export class StepContext extends LoweringContext {
         else emit(false, fixed, this.gprLocal(i), OFF_GPR + 8 * i);
       }
       if ((xmms >> i) & 1) {
-        if (parameter >= 0) emit(true, fromRecord(REC_XMM), this.xmmLocal(i), REGISTER_FILE + OFF_XMM);
-        else emit(true, fixed, this.xmmLocal(i), OFF_XMM + 16 * i);
+        if (parameter >= 0) emit(true, fromRecord(REC_XMM), this.#xmmLocal(i), REGISTER_FILE + OFF_XMM);
+        else emit(true, fixed, this.#xmmLocal(i), OFF_XMM + 16 * i);
       }
     }
   }

@@ -139,8 +139,8 @@ class RegionTranslator {
     const { isLoop, isMerge, reducible } = this.#structure;
     if (!isLoop[node] && !isMerge[node] && reducible) return;
     const ctx = this.#ctx;
-    if (this.#plan.learn(node, ctx.state.dirty)) this.#misjudged = true;
-    ctx.ensure(this.#plan.at(node).valid);
+    if (this.#plan.learn(node, ctx.state)) this.#misjudged = true;
+    ctx.settle(this.#plan.at(node));
     const head = this.#heads.get(node);
     if (head !== undefined) {
       const changed = ctx.accesses.changedSince(head);

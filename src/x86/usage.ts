@@ -14,10 +14,14 @@ export interface Usage {
   gprWritten: number;
   xmmUsed: number;
   xmmWritten: number;
+  /** … of which more than the low half is used or written; the upper half becomes zero; the whole is one register's copy. */
+  xmmWhole: number;
+  xmmZeroed: number;
+  xmmCopied: number;
 }
 
 export function noUsage(): Usage {
-  return { gprUsed: 0, gprWritten: 0, xmmUsed: 0, xmmWritten: 0 };
+  return { gprUsed: 0, gprWritten: 0, xmmUsed: 0, xmmWritten: 0, xmmWhole: 0, xmmZeroed: 0, xmmCopied: 0 };
 }
 
 export function addUsage(to: Usage, more: Usage): void {
@@ -25,6 +29,9 @@ export function addUsage(to: Usage, more: Usage): void {
   to.gprWritten |= more.gprWritten;
   to.xmmUsed |= more.xmmUsed;
   to.xmmWritten |= more.xmmWritten;
+  to.xmmWhole |= more.xmmWhole;
+  to.xmmZeroed |= more.xmmZeroed;
+  to.xmmCopied |= more.xmmCopied;
 }
 
 /** True when everything in `part` is in `whole`. */
@@ -38,8 +45,11 @@ export function covers(whole: Usage, part: Usage): boolean {
 }
 
 interface FormUsage {
-  /** Operand positions whose register is written. */
+  /** Operand positions whose register is written, used as a whole, zeroed above, a copy (Usage). */
   written: number;
+  whole: number;
+  zeroed: number;
+  copied: number;
   /** Touched without being an operand. */
   readonly implicit: Usage;
 }
@@ -49,10 +59,11 @@ export class UsageModel {
 
   /** Takes note of what lowering `insn` has touched. */
   learn(insn: Instruction, touched: Usage): void {
-    let form = this.#forms[insn.form];
+    const key = keyOf(insn);
+    let form = this.#forms[key];
     if (form === undefined) {
-      form = { written: 0, implicit: noUsage() };
-      this.#forms[insn.form] = form;
+      form = { written: 0, whole: 0, zeroed: 0, copied: 0, implicit: noUsage() };
+      this.#forms[key] = form;
     }
     let gpr = 0;
     let xmm = 0;
@@ -69,6 +80,9 @@ export class UsageModel {
         } else if (operand.file === 'xmm') {
           xmm |= bit;
           if ((touched.xmmWritten & bit) !== 0) form.written |= 1 << i;
+          if ((touched.xmmWhole & bit) !== 0) form.whole |= 1 << i;
+          if ((touched.xmmZeroed & bit) !== 0) form.zeroed |= 1 << i;
+          if ((touched.xmmCopied & bit) !== 0) form.copied |= 1 << i;
         }
       }
     }
@@ -77,11 +91,12 @@ export class UsageModel {
     implicit.gprWritten |= touched.gprWritten & ~gpr;
     implicit.xmmUsed |= touched.xmmUsed & ~xmm;
     implicit.xmmWritten |= touched.xmmWritten & ~xmm;
+    implicit.xmmWhole |= touched.xmmWhole & ~xmm;
   }
 
   /** Adds to `usage` what lowering `insn` is expected to touch. */
   expect(insn: Instruction, usage: Usage): void {
-    const form = this.#forms[insn.form];
+    const form = this.#forms[keyOf(insn)];
     if (form === undefined) return;
     addUsage(usage, form.implicit);
     const { operands } = insn;
@@ -98,10 +113,19 @@ export class UsageModel {
         } else if (operand.file === 'xmm') {
           usage.xmmUsed |= bit;
           if (written) usage.xmmWritten |= bit;
+          if ((form.whole >> i) & 1) usage.xmmWhole |= bit;
+          if ((form.zeroed >> i) & 1) usage.xmmZeroed |= bit;
+          if ((form.copied >> i) & 1) usage.xmmCopied |= bit;
         }
       }
     }
   }
+}
+
+/** A form with two registers is another matter than with memory (MOVSD), and so with one twice, which may become zero. */
+function keyOf({ form, operands: [a, b] }: Instruction): number {
+  const registers = a?.kind === 'reg' && b?.kind === 'reg';
+  return 3 * form + (registers ? (a.index === b.index ? 2 : 1) : 0);
 }
 
 function maskOf(register: number): number {
