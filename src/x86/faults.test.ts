@@ -61,6 +61,17 @@ test.each([
   expect(result).toMatchObject({ vector, signo, code: SI_KERNEL, rip: BigInt(CODE) });
 });
 
+test.each([
+  ['fstp tbyte [rbx]', 'db3b', 0x7fff_ffff_fff8n, VECTOR_PF],
+  ['fstp tbyte [rbx]', 'db3b', 0x7fff_ffff_fff9n, VECTOR_GP],
+  ['fld tbyte [rbx]', 'db2b', 0x7fff_ffff_fff8n, VECTOR_PF],
+  ['fbstp [rbx]', 'df33', 0x7fff_ffff_fff8n, VECTOR_PF],
+  ['fbld [rbx]', 'df23', 0x7fff_ffff_fff9n, VECTOR_GP],
+] as const)('ten bytes over the border, of which eight come first: %s %s', (_, code, address, vector) => {
+  const result = run(code, { [RBX]: address });
+  expect(result).toMatchObject({ vector, address: vector === VECTOR_PF ? address : 0n, rip: BigInt(CODE) });
+});
+
 test('a branch to an address that is not canonical faults before it changes anything', () => {
   for (const [code, words] of [
     ['c3', [NOT_CANONICAL]],
