@@ -164,6 +164,24 @@ export function whyNotComparable(c: CpuCase, expected: CpuResult, actual: CpuRes
   return null;
 }
 
+/**
+ * Whether it may be that `actual` lacks sticky flags of MXCSR and nothing else: the case has loaded MXCSR, and the flags are
+ * missing there, or STMXCSR has given them to others. That they are what differs sticky-cpu.ts must show.
+ */
+export function mayLackStickyFlags(
+  c: CpuCase,
+  texts: readonly string[],
+  expected: CpuResult,
+  actual: CpuResult,
+): boolean {
+  const has = (ops: RegExp): boolean => c.forms.some((id) => ops.test(FORMS[id]!.op));
+  if (!has(/^(ldmxcsr|fxrstor)/)) return false;
+  if (has(/^stmxcsr/)) return true;
+  const of = ({ fx }: CpuResult): number => (fx[24]! | (fx[25]! << 8)) & mxcsrMask(c);
+  const missing = of(expected) ^ of(actual);
+  return texts.length === 1 && missing < 64 && (missing & of(expected)) === missing;
+}
+
 /** AMD's processors give a near branch with an operand-size prefix a 16-bit target, Intel's ignore the prefix. */
 function isNarrowBranch(expected: CpuResult, actual: CpuResult): boolean {
   const { vector, rip, address } = expected;
