@@ -278,6 +278,8 @@ class Decoder {
         return this.#operandSize === 2 ? 2 : 4;
       case 'c':
         return (this.#rex & 8) !== 0 ? 16 : 8;
+      case 'g':
+        return this.#operandSize + 2;
       case 'h':
         return register ? this.#operandSize : 2;
       case 'i':
