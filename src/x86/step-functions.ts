@@ -6,6 +6,7 @@
 import type { FunctionBody } from '../wasm/code.ts';
 import { CodeModule } from './code-group.ts';
 import type { CodeKey, CodeStore } from './code-store.ts';
+import { Encodings } from './encodings.ts';
 import type { Instruction } from './instruction.ts';
 import { linkModule } from './module.ts';
 import { type Shape, shapeOf } from './shape.ts';
@@ -16,6 +17,8 @@ import { isVector, lowerings } from './translate.ts';
 export interface StepFunction {
   readonly module: CodeModule;
   readonly index: number;
+  /** Of all step functions, from 0. */
+  readonly id: number;
 }
 
 /** All packs of step functions have it: they are wanted together, and none is of some guest's code. */
@@ -28,6 +31,8 @@ export class StepFunctions {
   readonly #onReject: () => void;
   readonly #translator = new StepTranslator(lowerings);
   readonly #known = new Map<string, StepFunction>();
+  /** What instructions of address spaces that use these step functions look like. */
+  readonly encodings = new Encodings();
   /** Made here, and not in the store. */
   readonly #fresh = new Map<string, FunctionBody>();
   #opened = false;
@@ -57,7 +62,7 @@ export class StepFunctions {
 
   #add(keys: readonly string[], module: CodeModule): void {
     keys.forEach((key, index) => {
-      if (!this.#known.has(key)) this.#known.set(key, { module, index });
+      if (!this.#known.has(key)) this.#known.set(key, { module, index, id: this.#known.size });
     });
   }
 
