@@ -43,6 +43,9 @@ const SIZE_MIN = 1 << 12;
 const IS_PREFIX = new Uint8Array(256);
 for (const byte of [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3]) IS_PREFIX[byte] = 1;
 
+/** Of `save` and `load`, for each key. */
+export const SAVED_WORDS = 8;
+
 /** True where control does not go on behind the instruction. */
 export function isLast({ flow }: Instruction): boolean {
   return flow === 'jump' || flow === 'ret' || flow === 'jump-indirect' || flow === 'trap';
@@ -63,6 +66,8 @@ export class Encodings {
   #highs = new Int32Array(SIZE_MIN);
   #found: (Encoding | number | undefined)[] = new Array(SIZE_MIN).fill(undefined);
   #used = 0;
+  /** Keys of what was learned and not saved, two words each. */
+  #fresh: number[] = [];
   /** The head being looked at, and its key. */
   #length = 0;
   #dispKind = 0;
@@ -93,7 +98,10 @@ export class Encodings {
     const target = first?.kind === 'target';
     const recorded = shape.anyImmediate && operands.some(({ kind }) => kind === 'imm');
     if (rest > 0 && !target && !recorded) {
-      if (this.#found[this.#place()] === undefined) this.#put(this.#length + rest > KEY_MAX ? NEVER : rest);
+      if (this.#found[this.#place()] === undefined) {
+        this.#put(this.#length + rest > KEY_MAX ? NEVER : rest);
+        this.#fresh.push(this.#low, this.#high);
+      }
       if (this.#found[this.#place()] !== rest) return;
       this.#addImmediate(view, rip, rest);
     }
@@ -109,6 +117,62 @@ export class Encodings {
     }
     encoding.steps[this.#variant] = step;
     if (known === undefined) this.#put(encoding);
+    this.#fresh.push(this.#low, this.#high);
+  }
+
+  /** How much has been learned that was not saved. */
+  get unsaved(): number {
+    return this.#fresh.length / 2;
+  }
+
+  /** What was learned since the last time, SAVED_WORDS each; `indexOf` numbers the step functions. */
+  save(indexOf: (step: StepFunction) => number): Int32Array<ArrayBuffer> {
+    const words: number[] = [];
+    const number = (step: StepFunction | null): number => (step === null ? -1 : indexOf(step));
+    for (let i = 0; i < this.#fresh.length; i += 2) {
+      this.#low = this.#fresh[i]!;
+      this.#high = this.#fresh[i + 1]!;
+      const found = this.#found[this.#place()]!;
+      words.push(this.#low, this.#high);
+      if (typeof found === 'number') {
+        words.push(found, 0, 0, 0, -1, -1);
+        continue;
+      }
+      const { length, ends, dispKind, dispAt, dispSize, immSize, registers, steps } = found;
+      words.push(immSize | (Number(ends) << 4) | (length << 8), dispKind | (dispAt << 8) | (dispSize << 16));
+      words.push(...registers, number(steps[0]), number(steps[1]));
+    }
+    this.#fresh = [];
+    return Int32Array.from(words);
+  }
+
+  /** Takes in what another process has saved; `stepOf` gives the step functions by their numbers, null for -1. */
+  load(words: Int32Array, stepOf: (index: number) => StepFunction | null): void {
+    for (let i = 0; i + SAVED_WORDS <= words.length; i += SAVED_WORDS) {
+      this.#low = words[i]!;
+      this.#high = words[i + 1]!;
+      const [what, disp] = [words[i + 2]!, words[i + 3]!];
+      const steps: [StepFunction | null, StepFunction | null] = [stepOf(words[i + 6]!), stepOf(words[i + 7]!)];
+      const known = this.#found[this.#place()];
+      // Twice in different packs, perhaps for different variants.
+      if (typeof known === 'object') {
+        known.steps[0] ??= steps[0];
+        known.steps[1] ??= steps[1];
+      } else if (known === undefined && what < 1 << 8) {
+        this.#put(what);
+      } else if (known === undefined) {
+        this.#put({
+          length: what >> 8,
+          ends: (what & 16) !== 0,
+          dispKind: disp & 255,
+          dispAt: (disp >> 8) & 255,
+          dispSize: disp >> 16,
+          immSize: what & 15,
+          registers: [words[i + 4]!, words[i + 5]!],
+          steps,
+        });
+      }
+    }
   }
 
   #encoding(insn: Instruction, { gprs, xmms }: Shape, target: boolean, immSize: number): Encoding {

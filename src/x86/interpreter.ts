@@ -145,7 +145,7 @@ export class Interpreter {
       const slot = this.#slot(step);
       view.setUint32(at + REC_STEP, slot, true);
       view.setUint32(at + REC_KEPT, slot, true);
-      if (this.#isWhole(insn.rip)) this.#steps.encodings.learn(view, insn, shape, step);
+      if (this.#isWhole(insn.rip)) this.#steps.learn(view, insn, shape, step);
     });
   }
 
