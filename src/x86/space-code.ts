@@ -25,7 +25,7 @@ import type { Translations } from './translations.ts';
 export type RegionFunction = (depth: number, rip: number) => number;
 
 /** Samples after which a region is hot. */
-const HOT_SAMPLES = 3;
+const HOT_SAMPLES = 8;
 
 interface Loaded {
   readonly exports: WebAssembly.Exports;
