@@ -8,7 +8,7 @@ import { FORMS, MAPS } from './table.ts';
 import { isVector } from './translate.ts';
 
 const SEED = Number(process.env.SEED ?? 1);
-const COUNT = 300_000;
+const COUNT = 100_000;
 const PREFIXES = [0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x64, 0x65, 0x2e];
 const INTERESTING = [0, 1, 0x7f, 0x80, 0xff];
 const SIB = [0x25, 0x24, 0x65, 0x05];
