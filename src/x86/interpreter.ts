@@ -196,7 +196,7 @@ export class Interpreter {
     this.#records.set(rip, 0);
     view.setUint32(record + REC_STEP, 0, true);
     const at = jumpCacheEntry(rip);
-    if (view.getUint32(at + 4, true) === record) view.setUint32(at, 0, true);
+    if (view.getUint32(at, true) === rip) view.setUint32(at, 0, true);
   }
 
   /** Forgets everything; nothing of it is on the wasm stack. */

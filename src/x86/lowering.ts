@@ -49,18 +49,33 @@ import {
   OFF_FS_BASE,
   OFF_GS_BASE,
   OFF_RIP,
+  RSP,
 } from './state.ts';
 import { type HelperName, helperId } from './support.ts';
 import { noUsage } from './usage.ts';
 
 export type Lowering = (ctx: LoweringContext, insn: Instruction) => void;
 
-/** A region's function: (depth, rip) → next rip or 0. The type of every function of translated code. */
+/**
+ * A region's function: (depth, budget, rsp) → (budget, rsp), in machine registers. The rest of the guest's state is in the
+ * register file between two, and where control goes: OFF_NEXT.
+ */
 export const REGION_TYPE = 0;
+export const REGION_PARAMETERS = ['i32', 'i64', 'i64'] as const;
+export const REGION_RESULTS = ['i64', 'i64'] as const;
+export const PARAM_DEPTH = 0;
+export const PARAM_BUDGET = 1;
+export const PARAM_RSP = 2;
+/** Nested guest calls on the wasm stack. */
+export const DEPTH_LIMIT = 200;
+/** A step function: (record, depth) → way (step-translate.ts). */
+export const STEP_TYPE = 1;
+export const STEP_PARAMETERS = 2;
 
-/** Slots of the table: nothing to fetch; no region yet. */
-export const SLOT_UNFETCHABLE = 0;
+/** Slots of the table of regions: 0 where there is nothing to fetch; where there is no region yet. */
 export const SLOT_INTERPRET = 1;
+/** The other table of the helpers' module: of step functions. */
+export const TABLE_STEPS = 1;
 
 /** Function indices of a module: imports, then its own. See module.ts. */
 export const FUNC_FIX = 0;
@@ -128,7 +143,6 @@ export abstract class LoweringContext {
     v128: { locals: [], used: 0 },
     funcref: { locals: [], used: 0 },
   };
-  readonly depthParam = 0;
   readonly #budget: number;
   readonly next: number;
   readonly flagOp: number;
@@ -136,11 +150,13 @@ export abstract class LoweringContext {
   readonly flagA: number;
   readonly flagB: number;
 
-  constructor(code: Code, careful: boolean, isVector: (op: string) => boolean) {
+  /** `budget`, `rsp`: the parameters that they are; -1: they have locals like others. */
+  constructor(code: Code, careful: boolean, isVector: (op: string) => boolean, budget = -1, rsp = -1) {
     this.accesses = new RegionAccesses(isVector);
     this.code = code;
     this.careful = careful;
-    this.#budget = code.local('i64');
+    this.#budget = budget < 0 ? code.local('i64') : budget;
+    this.#gpr[RSP] = rsp;
     this.next = code.local('i64');
     this.flagResult = code.local('i64');
     this.flagA = code.local('i64');
@@ -154,16 +170,11 @@ export abstract class LoweringContext {
   /** Parts of the flags (flags.ts). */
   protected abstract onFlags(read: number, write: number): void;
 
-  /** Stores what is newer in locals than in the register file, and the budget. */
+  /** Stores what is newer in locals than in the register file. */
   abstract writeBack(): void;
 
   /** The register file is newer than the locals. */
   abstract reload(): void;
-
-  /** Pushes the table slot for the address in an i32 local. */
-  pushSlot(rip: number): void {
-    this.code.localGet(rip).call(FUNC_LOOKUP);
-  }
 
   /** The local with the instructions that are left. */
   get budget(): number {

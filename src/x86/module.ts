@@ -3,10 +3,10 @@
  * of an address space that translated code calls. Function indices are the FUNC_… constants of lowering.ts.
  */
 
-import { JUMP_CACHE, JUMP_CACHE_ENTRIES, REGISTER_FILE } from '../lvm/layout.ts';
+import { JUMP_CACHE, JUMP_CACHE_ENTRIES, JUMP_RECORDS, REGISTER_FILE } from '../lvm/layout.ts';
 import { ByteWriter } from '../wasm/bytes.ts';
 import { type FunctionBody, patchIndex } from '../wasm/code.ts';
-import { type Code, ModuleBuilder } from '../wasm/emitter.ts';
+import { type BlockType, type Code, ModuleBuilder } from '../wasm/emitter.ts';
 import { crc32c } from './crc32c.ts';
 import {
   CHANGED_CARRY,
@@ -23,9 +23,16 @@ import {
   KIND_SBB,
   KIND_SUB,
 } from './flags.ts';
-import { interpret, leave, loop, resume, single } from './interpret-loop.ts';
-import { FIRST_FUNCTION, REGION_TYPE, SLOT_INTERPRET } from './lowering.ts';
-import { EXIT_FETCH, OFF_EXIT, OFF_RIP } from './state.ts';
+import { enter, interpret, leave, loop, resume, single } from './interpret-loop.ts';
+import {
+  FIRST_FUNCTION,
+  PARAM_BUDGET,
+  PARAM_RSP,
+  REGION_PARAMETERS,
+  REGION_RESULTS,
+  SLOT_INTERPRET,
+} from './lowering.ts';
+import { EXIT_FETCH, OFF_EXIT, OFF_NEXT, OFF_RIP } from './state.ts';
 
 /** Largest number of translated functions in an address space. */
 export const TABLE_LIMIT = 1 << 22;
@@ -33,7 +40,7 @@ export const TABLE_LIMIT = 1 << 22;
 /** What every module of translated code imports from `env`. From `resume` on they are exports of `helpersModule`. */
 export interface ModuleImports {
   readonly memory: WebAssembly.Memory;
-  readonly table: WebAssembly.Table;
+  readonly regions: WebAssembly.ExportValue;
   /** Makes an access possible or raises #PF (interpreter.ts). */
   readonly fix: (access: number) => number;
   readonly helper: (id: number, arg: number) => number;
@@ -51,10 +58,10 @@ export interface NamedBody {
 }
 
 /**
- * A module of functions exported as f0, f1, … in order; calls by name are resolved inside each group. Before it stand
+ * A module of functions of a type, exported as f0, f1, … in order; calls by name are resolved inside each group. Before it stand
  * `room` bytes for the caller.
  */
-export function linkModule(groups: readonly (readonly NamedBody[])[], room = 0): Uint8Array<ArrayBuffer> {
+export function linkModule(type: number, groups: readonly (readonly NamedBody[])[], room = 0): Uint8Array<ArrayBuffer> {
   let count = 0;
   let codeSize = 0;
   for (const group of groups) {
@@ -65,7 +72,7 @@ export function linkModule(groups: readonly (readonly NamedBody[])[], room = 0):
   out.length = room;
   out.append(PRELUDE);
   sectionHead(out, 3, count, count);
-  for (let i = 0; i < count; i++) out.byte(REGION_TYPE);
+  for (let i = 0; i < count; i++) out.byte(type);
   const names = exportNames(count);
   sectionHead(out, 7, count, names.length);
   out.append(names);
@@ -143,9 +150,9 @@ const PRELUDE = (() => {
   const module = new ModuleBuilder();
   const types = declareTypes(module);
   module.importMemory('env', 'memory', 65536, 65536);
-  module.importTable('env', 'table', 0, TABLE_LIMIT);
+  module.importTable('env', 'regions', 0, TABLE_LIMIT, types.region);
   module.importFunc('env', 'fix', types.i32ToI32);
-  module.importFunc('env', 'helper', types.region);
+  module.importFunc('env', 'helper', types.pair);
   module.importFunc('env', 'resume', types.region);
   module.importFunc('env', 'lookup', types.i32ToI32);
   module.importFunc('env', 'flags', types.flags);
@@ -156,21 +163,21 @@ const PRELUDE = (() => {
 
 function declareTypes(module: ModuleBuilder) {
   return {
-    // (the first: REGION_TYPE)
-    region: module.type(['i32', 'i32'], ['i32']),
+    // (REGION_TYPE and STEP_TYPE)
+    region: module.type(REGION_PARAMETERS, REGION_RESULTS),
+    pair: module.type(['i32', 'i32'], ['i32']),
     i32ToI32: module.type(['i32'], ['i32']),
     flags: module.type(['i32', 'i64', 'i64', 'i64'], ['i32']),
     mulhu: module.type(['i64', 'i64'], ['i64']),
     crc32c: module.type(['i64'], ['i64']),
     heat: module.type(['i32'], []),
-    loop: module.type(['i32', 'i32', 'i32'], ['i32']),
+    loop: module.type(['i32', 'i32', 'i32'], REGION_RESULTS),
   };
 }
 
 /** What the helpers' module imports from `env`. */
 export interface HelperImports {
   readonly memory: WebAssembly.Memory;
-  readonly table: WebAssembly.Table;
   /** (rip) → as the jump cache has it, which it is not in. */
   readonly resolve: (rip: number) => number;
   /** (rip) → the address of the instruction's record; 0: OFF_EXIT tells why there is none. */
@@ -181,13 +188,13 @@ export interface HelperImports {
 
 /**
  * Exports `resume`, `lookup`, `flags`, `mulhu`, `crc32c`, for translated code; `unfetchable` and `interpret`, the functions of slots 0
- * and 1; `single`, for one instruction; and `same` (a, b, length), whether bytes at two addresses are.
+ * and 1; `enter`, for what is in a slot, and `single`, for one instruction; and `same` (a, b, length), whether bytes at two
+ * addresses are.
  */
 export function helpersModule(): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   const types = declareTypes(module);
   module.importMemory('env', 'memory', 65536, 65536);
-  module.importTable('env', 'table', 0, TABLE_LIMIT);
   const resolve = module.importFunc('env', 'resolve', types.i32ToI32);
   const record = module.importFunc('env', 'record', types.i32ToI32);
   const heat = module.importFunc('env', 'heat', types.heat);
@@ -195,6 +202,10 @@ export function helpersModule(): Uint8Array<ArrayBuffer> {
   const lookup = slotFor(module.func(types.i32ToI32), resolve).index;
   const leaves = leave(module.func(types.i32ToI32)).index;
   const callees = { find, lookup, heat };
+  const nothing = unfetchable(module.func(types.region)).index;
+  module.exportTable('regions', module.typedTable(types.region, nothing, 1024, TABLE_LIMIT));
+  const noStep = module.func(types.pair).unreachable().end().index;
+  module.exportTable('steps', module.typedTable(types.pair, noStep, 1024, TABLE_LIMIT));
   const run = loop(module.func(types.loop), callees, leaves).index;
   module.exportFunc('resume', resume(module.func(types.region), record, run).index);
   module.exportFunc('lookup', lookup);
@@ -202,20 +213,21 @@ export function helpersModule(): Uint8Array<ArrayBuffer> {
   module.exportFunc('mulhu', mulhu);
   module.exportFunc('flags', flagBits(module.func(types.flags), mulhu).index);
   module.exportFunc('crc32c', crc32c(module.func(types.crc32c)).index);
-  module.exportFunc('unfetchable', unfetchable(module.func(types.region)).index);
+  module.exportFunc('unfetchable', nothing);
   module.exportFunc('interpret', interpret(module.func(types.region), callees, run).index);
+  module.exportFunc('enter', enter(module.func(types.pair)).index);
   module.exportFunc('single', single(module.func(types.i32ToI32), leaves).index);
   module.exportFunc('same', same(module.func(module.type(['i32', 'i32', 'i32'], ['i32']))).index);
   return module.build();
 }
 
-/** Entry of the jump cache for an address; the same formula as in `pushFound`. */
+/** Entry of the jump cache for an address; the same formula as in `ifCached`. */
 export function jumpCacheEntry(rip: number): number {
   return JUMP_CACHE + (((rip ^ (rip >>> 16)) & (JUMP_CACHE_ENTRIES - 1)) << 3);
 }
 
-/** Pushes what there is for the address in local 0: see JUMP_CACHE. */
-function pushFound(f: Code, resolve: number): void {
+/** Finds the jump cache's entry for the address in local 0: an `if` of `type` is open where it is for that. Returns its local. */
+function ifCached(f: Code, type: BlockType): number {
   const entry = f.local('i32');
   f.localGet(0).localGet(0).i32Const(16).i32ShrU().i32Xor();
   f.i32Const(JUMP_CACHE_ENTRIES - 1)
@@ -223,22 +235,45 @@ function pushFound(f: Code, resolve: number): void {
     .i32Const(3)
     .i32Shl()
     .localTee(entry);
-  f.i32Load(JUMP_CACHE, 2).localGet(0).i32Eq().if('i32');
-  f.localGet(entry).i32Load(JUMP_CACHE + 4, 2);
-  f.else();
-  f.localGet(0).call(resolve).end();
+  f.i32Load(JUMP_CACHE, 2).localGet(0).i32Eq().if(type);
+  return entry;
 }
 
-/** (rip) → what there is for the address. */
+/** (rip) → what there is for the address: a record (negative) or a table slot. */
 function findEntry(f: Code, resolve: number): Code {
-  pushFound(f, resolve);
+  const entry = ifCached(f, 'i32');
+  const slot = f.local('i32');
+  f.localGet(entry)
+    .i32Load(JUMP_CACHE + 4, 2)
+    .localTee(slot)
+    .i32Const(SLOT_INTERPRET)
+    .i32Eq()
+    .if('i32');
+  f.localGet(entry).i32Const(1).i32ShrU().i32Load(JUMP_RECORDS, 2);
+  f.else();
+  f.localGet(slot).end();
+  f.else();
+  f.localGet(0).call(resolve).end();
   return f.end();
 }
 
 /** (rip) → table slot */
 function slotFor(f: Code, resolve: number): Code {
-  pushFound(f, resolve);
-  return f.localTee(0).i32Const(SLOT_INTERPRET).localGet(0).i32Const(0).i32GeS().select().end();
+  const entry = ifCached(f, 'void');
+  f.localGet(entry)
+    .i32Load(JUMP_CACHE + 4, 2)
+    .return();
+  f.end();
+  return f
+    .localGet(0)
+    .call(resolve)
+    .localTee(0)
+    .i32Const(SLOT_INTERPRET)
+    .localGet(0)
+    .i32Const(0)
+    .i32GeS()
+    .select()
+    .end();
 }
 
 /** (a, b, length) → 1 where the bytes are equal: eight at a time, then one by one. */
@@ -262,10 +297,12 @@ function same(f: Code): Code {
   return f.i32Const(1).end();
 }
 
-/** (depth, rip): leaves with EXIT_FETCH. */
+/** Of REGION_TYPE: leaves with EXIT_FETCH. */
 function unfetchable(f: Code): Code {
-  f.i32Const(REGISTER_FILE).localGet(1).i64ExtendI32U().i64Store(OFF_RIP);
-  return f.i32Const(REGISTER_FILE).i32Const(EXIT_FETCH).i32Store(OFF_EXIT).i32Const(0).end();
+  f.i32Const(REGISTER_FILE).i32Const(REGISTER_FILE).i64Load32U(OFF_NEXT).i64Store(OFF_RIP);
+  f.i32Const(REGISTER_FILE).i32Const(EXIT_FETCH).i32Store(OFF_EXIT);
+  f.i32Const(REGISTER_FILE).i32Const(0).i32Store(OFF_NEXT);
+  return f.localGet(PARAM_BUDGET).localGet(PARAM_RSP).end();
 }
 
 /** (op, result, a, b) → the arithmetic flags in their RFLAGS positions. flags.ts has the same in JavaScript. */

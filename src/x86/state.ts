@@ -71,6 +71,8 @@ export const OFF_EXIT = 648; // u32
 export const OFF_EXIT_VECTOR = 652; // u32: an exception vector (#DE 0 … #XM 19)
 export const OFF_EXIT_ADDRESS = 656; // u64: the address a page fault was about
 export const OFF_EXIT_ERROR = 664; // u32: page-fault error code (bit 0 present, 1 write, 4 instruction fetch)
+/** Where a region returns to, 0 for JavaScript (OFF_EXIT tells why); where one begins that is called by its address. */
+export const OFF_NEXT = 668; // u32
 /** A check of several stores at once that failed: where they begin, and their bytes (0: there is none). */
 export const OFF_AHEAD = 672; // u32
 export const OFF_AHEAD_SIZE = 676; // u32

@@ -8,6 +8,7 @@ import { CodeModule } from './code-group.ts';
 import { type CodeKey, type CodeStore, fingerprintOf } from './code-store.ts';
 import { Encodings, SAVED_WORDS } from './encodings.ts';
 import type { Instruction } from './instruction.ts';
+import { STEP_TYPE } from './lowering.ts';
 import { linkModule } from './module.ts';
 import { type Shape, shapeOf } from './shape.ts';
 import { StepTranslator } from './step-translate.ts';
@@ -128,7 +129,7 @@ export class StepFunctions {
 }
 
 function link(bodies: readonly FunctionBody[], room = 0): Uint8Array<ArrayBuffer> {
-  return linkModule([bodies.map((body, name) => ({ name, body }))], room);
+  return linkModule(STEP_TYPE, [bodies.map((body, name) => ({ name, body }))], room);
 }
 
 /** STEP_KEY, and some that tell a pack from others: a store does not keep what it has already. */

@@ -23,6 +23,7 @@ import {
 import { type CodeKey, type CodeStore, codeKey, type StoredPack } from './code-store.ts';
 import { inlineCalls } from './inline.ts';
 import { endAtLoopHeads } from './loop-heads.ts';
+import { REGION_TYPE } from './lowering.ts';
 import { helpersModule, linkModule } from './module.ts';
 import { type FreshGroup, openPack, sealPack } from './pack.ts';
 import { type Block, discover, exitsOf, type Region } from './region.ts';
@@ -230,7 +231,7 @@ export class Translations {
       for (const { insns } of blocks) this.figures.instructions += insns.length;
     }
     this.figures.groups++;
-    const wasm = linkModule([pieces.map(({ entry }, i) => ({ name: entry, body: bodies[i]! }))]);
+    const wasm = linkModule(REGION_TYPE, [pieces.map(({ entry }, i) => ({ name: entry, body: bodies[i]! }))]);
     return this.#keep(space, { group: new CodeGroup(kind, pieces, new CodeModule(wasm), 0), bodies });
   }
 
