@@ -33,12 +33,12 @@ import {
 } from './state.ts';
 import { type Machine, runHelper } from './support.ts';
 import { isImplemented } from './translate.ts';
-import { HOT_LIMIT, Translations } from './translations.ts';
+import { REGION_LIMIT, Translations } from './translations.ts';
 
 /** Instructions after which wasm is left and entered again: V8 replaces baseline code only at a function's entry. */
 const SLICE = 1 << 18;
 /** More than any path of an exact run without a budget check. */
-const SLACK = HOT_LIMIT + 64;
+const SLACK = REGION_LIMIT + 64;
 /** By how many instructions a run must be overdue before it stops at a return. */
 const RETURN_GRACE = 1 << 16;
 /** A region costs about as much as running it so often by the interpreter. */

@@ -9,7 +9,7 @@ import type { AddressSpace } from '../lvm/address-space.ts';
 import { type Block, discover, type Frame, indexOf, OWN, type Region } from './region.ts';
 
 /** Instructions of a callee, and how deep callees may be in each other. */
-const CALLEE_LIMIT = 40;
+const CALLEE_LIMIT = 60;
 const DEPTH_LIMIT = 3;
 
 /** The region with calls of functions that are `wanted` made part of it, as far as `limit` instructions go. */

@@ -4,7 +4,7 @@
  */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
-import { constantMove } from './access.ts';
+import { constantCopy } from './access.ts';
 import { KIND_ADC, KIND_ADD, KIND_DEC, KIND_INC, KIND_LOGIC, KIND_SBB, KIND_SUB, OTHER_FLAGS } from './flags.ts';
 import type { Instruction, Operand } from './instruction.ts';
 import { moveStack, pushRflags, pushSlot, storeField } from './lower-control.ts';
@@ -53,13 +53,12 @@ function store(ctx: LoweringContext, operand: Operand, size: number, value: numb
   ctx.setReg(reg.index, size, reg.high);
 }
 
-/** Writes the destination; where that moved a register by a constant, accesses through it are still known. */
+/** Writes the destination; where that becomes a register's value plus a constant, accesses through it are known as well. */
 function keepingTrack(ctx: LoweringContext, insn: Instruction, write: () => void): void {
-  const by = constantMove(insn);
-  const register = by === null ? -1 : asRegister(insn.operands[0]).index;
-  const before = by === null ? null : ctx.accesses.valueOf(register);
+  const copy = constantCopy(insn);
+  const before = copy === null ? null : ctx.accesses.valueOf(copy.from);
   write();
-  if (by !== null && before !== null) ctx.accesses.moved(register, before, by);
+  if (copy !== null && before !== null) ctx.accesses.moved(asRegister(insn.operands[0]).index, before, copy.by);
 }
 
 function binary(kind: number, emit: (ctx: LoweringContext) => void, write: boolean): Lowering {
@@ -157,7 +156,8 @@ integerLowerings.set('not', (ctx, insn) => {
 
 integerLowerings.set('mov', (ctx, insn) => {
   ctx.getOperand(insn.operands[1]!, insn.size);
-  store(ctx, insn.operands[0]!, insn.size, ctx.toTemp('i64'));
+  const value = ctx.toTemp('i64');
+  keepingTrack(ctx, insn, () => store(ctx, insn.operands[0]!, insn.size, value));
 });
 
 integerLowerings.set('movzx', (ctx, insn) => {
@@ -284,6 +284,7 @@ integerLowerings.set('leave', (ctx, insn) => {
   ctx.loadAt(slot, insn.size);
   const value = ctx.toTemp('i64');
   code.localGet(ctx.gpr(RBP)).i64Const(insn.size).i64Add().localSet(ctx.gpr(RSP, true));
+  ctx.accesses.moved(RSP, ctx.accesses.valueOf(RBP), insn.size);
   code.localGet(value);
   ctx.setReg(RBP, insn.size);
 });

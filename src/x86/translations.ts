@@ -33,7 +33,9 @@ import { Translator } from './translate.ts';
 /** Instructions of a region when control comes there often … */
 const COLD_LIMIT = 100;
 /** … and when the guest spends time in it. TurboFan's time grows faster than a function's size. */
-export const HOT_LIMIT = 150;
+const HOT_LIMIT = 150;
+/** … and with the small functions that are called in it: the longest that any region is. */
+export const REGION_LIMIT = 250;
 /** Regions of a hot group, and instructions after which no more are added. */
 const HOT_REGIONS = 12;
 const HOT_INSTRUCTIONS = 1000;
@@ -271,7 +273,7 @@ function keysOf(space: AddressSpace, { pages, pieces }: CodeGroup): CodeKey[] {
 /** With the small functions that it calls. */
 function hotRegion(code: CodeSpace, rip: number): Region {
   const region = discover(code.space, rip, HOT_LIMIT);
-  return endAtLoopHeads(inlineCalls(code.space, region, HOT_LIMIT, (entry) => code.isReached(entry)));
+  return endAtLoopHeads(inlineCalls(code.space, region, REGION_LIMIT, (entry) => code.isReached(entry)));
 }
 
 /** The region and those that it goes to, breadth first. */
