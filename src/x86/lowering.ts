@@ -84,8 +84,9 @@ export const FUNC_RESUME = 2;
 export const FUNC_LOOKUP = 3;
 export const FUNC_FLAGS = 4;
 export const FUNC_MULHU = 5;
-export const FUNC_CRC32C = 6;
-export const FIRST_FUNCTION = 7;
+export const FUNC_DIVLU = 6;
+export const FUNC_CRC32C = 7;
+export const FIRST_FUNCTION = 8;
 
 /**
  * How an exit goes on: return `next` behind a return or a call; tail-call its region, behind a branch or where a

@@ -48,6 +48,7 @@ export interface ModuleImports {
   readonly lookup: WebAssembly.ExportValue;
   readonly flags: WebAssembly.ExportValue;
   readonly mulhu: WebAssembly.ExportValue;
+  readonly divlu: WebAssembly.ExportValue;
   readonly crc32c: WebAssembly.ExportValue;
 }
 
@@ -157,6 +158,7 @@ const PRELUDE = (() => {
   module.importFunc('env', 'lookup', types.i32ToI32);
   module.importFunc('env', 'flags', types.flags);
   module.importFunc('env', 'mulhu', types.mulhu);
+  module.importFunc('env', 'divlu', types.divlu);
   module.importFunc('env', 'crc32c', types.crc32c);
   return module.build();
 })();
@@ -169,6 +171,7 @@ function declareTypes(module: ModuleBuilder) {
     i32ToI32: module.type(['i32'], ['i32']),
     flags: module.type(['i32', 'i64', 'i64', 'i64'], ['i32']),
     mulhu: module.type(['i64', 'i64'], ['i64']),
+    divlu: module.type(['i64', 'i64', 'i64'], ['i64']),
     crc32c: module.type(['i64'], ['i64']),
     heat: module.type(['i32'], []),
     loop: module.type(['i32', 'i32', 'i32'], REGION_RESULTS),
@@ -187,7 +190,7 @@ export interface HelperImports {
 }
 
 /**
- * Exports `resume`, `lookup`, `flags`, `mulhu`, `crc32c`, for translated code; `unfetchable` and `interpret`, the functions of slots 0
+ * Exports `resume`, `lookup`, `flags`, `mulhu`, `divlu`, `crc32c`, for translated code; `unfetchable` and `interpret`, the functions of slots 0
  * and 1; `enter`, for what is in a slot, and `single`, for one instruction; and `same` (a, b, length), whether bytes at two
  * addresses are.
  */
@@ -212,6 +215,7 @@ export function helpersModule(): Uint8Array<ArrayBuffer> {
   const mulhu = mulHighUnsigned(module.func(types.mulhu)).index;
   module.exportFunc('mulhu', mulhu);
   module.exportFunc('flags', flagBits(module.func(types.flags), mulhu).index);
+  module.exportFunc('divlu', divideLong(module.func(types.divlu)).index);
   module.exportFunc('crc32c', crc32c(module.func(types.crc32c)).index);
   module.exportFunc('unfetchable', nothing);
   module.exportFunc('interpret', interpret(module.func(types.region), callees, run).index);
@@ -466,6 +470,52 @@ function floatFlags(f: Code, op: number, a: number, b: number): void {
   f.localGet(x).localGet(y).f64Ge().i32Eqz();
   f.localGet(x).localGet(y).f64Lt().localGet(x).localGet(y).f64Gt().i32Or().i32Eqz().i32Const(6).i32Shl().i32Or();
   f.localGet(x).localGet(x).f64Ne().localGet(y).localGet(y).f64Ne().i32Or().i32Const(2).i32Shl().i32Or().return();
+}
+
+/**
+ * (high, low, divisor) → the quotient of unsigned 128 by 64 bits; high must be less than the divisor. By digits of 32 bits:
+ * D. E. Knuth, "The Art of Computer Programming", vol. 2, 4.3.1, algorithm D.
+ */
+function divideLong(f: Code): Code {
+  const [high, low, divisor] = [0, 1, 2];
+  const shift = f.local('i64');
+  const [top, bottom] = [f.local('i64'), f.local('i64')];
+  const [digit, rest] = [f.local('i64'), f.local('i64')];
+  const first = f.local('i64');
+  const half = (local: number): Code => f.localGet(local).i64Const(0xffff_ffff).i64And();
+  // The divisor's highest bit becomes 1.
+  f.localGet(divisor).i64Clz().localSet(shift);
+  f.localGet(divisor).localGet(shift).i64Shl().localSet(divisor);
+  f.localGet(high).localGet(shift).i64Shl();
+  f.localGet(low).i64Const(1).i64ShrU().i64Const(63).localGet(shift).i64Sub().i64ShrU().i64Or().localSet(high);
+  f.localGet(low).localGet(shift).i64Shl().localSet(low);
+  f.localGet(divisor).i64Const(32).i64ShrU().localSet(top);
+  half(divisor).localSet(bottom);
+  /** `digit` becomes that of high : next by the divisor. */
+  const oneDigit = (next: () => void): void => {
+    f.localGet(high).localGet(top).i64DivU().localSet(digit);
+    f.localGet(high).localGet(digit).localGet(top).i64Mul().i64Sub().localSet(rest);
+    f.block();
+    f.loop();
+    // While the digit is too large …
+    f.localGet(digit).i64Const(32).i64ShrU().i64Eqz().if();
+    f.localGet(digit).localGet(bottom).i64Mul();
+    f.localGet(rest).i64Const(32).i64Shl();
+    next();
+    f.i64Or().i64LeU().brIf(2);
+    f.end();
+    f.localGet(digit).i64Const(1).i64Sub().localSet(digit);
+    f.localGet(rest).localGet(top).i64Add().localTee(rest);
+    f.i64Const(32).i64ShrU().i64Eqz().brIf(0);
+    f.end();
+    f.end();
+  };
+  oneDigit(() => f.localGet(low).i64Const(32).i64ShrU());
+  f.localGet(digit).localSet(first);
+  f.localGet(high).i64Const(32).i64Shl().localGet(low).i64Const(32).i64ShrU().i64Or();
+  f.localGet(digit).localGet(divisor).i64Mul().i64Sub().localSet(high);
+  oneDigit(() => half(low));
+  return f.localGet(first).i64Const(32).i64Shl().localGet(digit).i64Add().end();
 }
 
 /** The upper half of an unsigned 64 × 64 bit product. */

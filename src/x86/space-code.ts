@@ -91,7 +91,7 @@ export class SpaceCode implements CodeSpace {
         if (often !== Number.POSITIVE_INFINITY) this.#region(rip >>> 0);
       },
     };
-    const { regions, steps, lookup, flags, mulhu, crc32c, resume, unfetchable, interpret, enter, single, same } =
+    const { regions, steps, lookup, flags, mulhu, divlu, crc32c, resume, unfetchable, interpret, enter, single, same } =
       new WebAssembly.Instance(translations.helpers, { env }).exports as Record<string, WebAssembly.ExportValue>;
     this.#table = regions as WebAssembly.Table;
     this.#steps = steps as WebAssembly.Table;
@@ -100,7 +100,7 @@ export class SpaceCode implements CodeSpace {
     this.#enter = enter as (slot: number, rip: number) => number;
     this.#single = single as (record: number) => number;
     this.#same = same as (a: number, b: number, length: number) => number;
-    const exported = { lookup: lookup!, flags: flags!, mulhu: mulhu!, crc32c: crc32c!, resume: resume! };
+    const exported = { lookup: lookup!, flags: flags!, mulhu: mulhu!, divlu: divlu!, crc32c: crc32c!, resume: resume! };
     this.#imports = { env: { ...imports, memory, regions: regions!, ...exported } };
   }
 

@@ -25,10 +25,15 @@ export function writeStruct(
   size: number,
   fill: (view: DataView) => void,
 ): boolean {
-  const bytes = new Uint8Array(size);
-  fill(new DataView(bytes.buffer));
+  const isSmall = size <= smallBytes.length;
+  const bytes = isSmall ? smallBytes.subarray(0, size).fill(0) : new Uint8Array(size);
+  fill(isSmall ? smallView : new DataView(bytes.buffer));
   return space.write(address, bytes);
 }
+
+/** Programs look at the clock very often: most structures need no memory of their own. */
+const smallBytes = new Uint8Array(256);
+const smallView = new DataView(smallBytes.buffer);
 
 export function writeInt(space: AddressSpace, address: number, value: number): boolean {
   return writeStruct(space, address, 4, (view) => view.setInt32(0, value, true));
