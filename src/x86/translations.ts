@@ -272,8 +272,8 @@ function keysOf(space: AddressSpace, { pages, pieces }: CodeGroup): CodeKey[] {
 
 /** With the small functions that it calls. */
 function hotRegion(code: CodeSpace, rip: number): Region {
-  const region = discover(code.space, rip, HOT_LIMIT);
-  return endAtLoopHeads(inlineCalls(code.space, region, REGION_LIMIT, (entry) => code.isReached(entry)));
+  const region = endAtLoopHeads(discover(code.space, rip, HOT_LIMIT));
+  return inlineCalls(code.space, region, REGION_LIMIT, (entry) => code.isReached(entry));
 }
 
 /** The region and those that it goes to, breadth first. */
