@@ -39,16 +39,22 @@ export function writeInt(space: AddressSpace, address: number, value: number): b
   return writeStruct(space, address, 4, (view) => view.setInt32(0, value, true));
 }
 
+/** A safe integer as 64 bits, without a BigInt. */
+function setInt64(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value >>> 0, true);
+  view.setUint32(at + 4, Math.floor(value / 4294967296) >>> 0, true);
+}
+
 /** struct timeval. */
 export function setTimeval(view: DataView, at: number, us: number): void {
-  view.setBigInt64(at, BigInt(Math.floor(us / 1e6)), true);
-  view.setBigInt64(at + 8, BigInt(us % 1e6), true);
+  setInt64(view, at, Math.floor(us / 1e6));
+  setInt64(view, at + 8, us % 1e6);
 }
 
 /** struct timespec. */
 export function setTimespec(view: DataView, at: number, us: number): void {
-  view.setBigInt64(at, BigInt(Math.floor(us / 1e6)), true);
-  view.setBigInt64(at + 8, BigInt((us % 1e6) * 1000), true);
+  setInt64(view, at, Math.floor(us / 1e6));
+  setInt64(view, at + 8, (us % 1e6) * 1000);
 }
 
 /** `text` at `at`, cut to `size` bytes with its NUL. */
