@@ -1,0 +1,41 @@
+/**
+ * A CPU in front of the virtual one, run in exact steps of one instruction, that notices where code that was jumped into the
+ * middle of (a return address that the case itself has changed) reads flags which an instruction has left undefined. The
+ * generator sees to it that the code as it was made does not.
+ */
+
+import type { AddressSpace } from '../../src/lvm/address-space.ts';
+import type { CpuExit, VirtualCpu } from '../../src/lvm/cpu.ts';
+import { ObservingCpu } from '../../src/trace/observing-cpu.ts';
+import { fetch, isFailure } from '../../src/x86/region.ts';
+import type { Context } from '../../src/x86/state.ts';
+
+export class UndefinedCpu extends ObservingCpu {
+  readonly #isInstruction: (rip: number) => boolean;
+  #undefined = 0;
+  #inMiddle = false;
+  #hasRead = false;
+
+  /** `isInstruction`: one of the code as it was made begins there. */
+  constructor(cpu: VirtualCpu, isInstruction: (rip: number) => boolean) {
+    super(cpu);
+    this.#isInstruction = isInstruction;
+  }
+
+  /** Flags were read that nothing had defined, after a jump into the middle of an instruction. */
+  get isUndefined(): boolean {
+    return this.#inMiddle && this.#hasRead;
+  }
+
+  run(space: AddressSpace, context: Context): CpuExit {
+    const insn = fetch(space, context.rip);
+    if (!isFailure(insn)) {
+      this.#inMiddle ||= !this.#isInstruction(context.rip);
+      this.#hasRead ||= (insn.flagsRead & this.#undefined) !== 0;
+      this.#undefined = (this.#undefined & ~insn.flagsWritten) | insn.flagsUndefined;
+    }
+    const exit = this.cpu.run(space, context, 1, true);
+    this.retired = this.cpu.retired;
+    return exit;
+  }
+}
