@@ -6,9 +6,9 @@
 import type { AddressSpace } from '../lvm/address-space.ts';
 import { type CodeTier, type CpuEnvironment, type CpuExit, ENTRY_KIND, type VirtualCpu } from '../lvm/cpu.ts';
 import { REGISTER_FILE, USER_END } from '../lvm/layout.ts';
+import { EXIT_KIND_CALL, EXIT_KIND_CHAIN, EXIT_KIND_FORWARD, EXIT_KIND_RETURN, EXIT_KIND_SLOW } from './calling.ts';
 import { type CodeGroup, KIND_HOT } from './code-group.ts';
 import { canonicalFlags } from './flags.ts';
-import { EXIT_KIND_CALL, EXIT_KIND_CHAIN, EXIT_KIND_FORWARD, EXIT_KIND_RETURN, EXIT_KIND_SLOW } from './lowering.ts';
 import { fetch, isFailure } from './region.ts';
 import { ERROR_FETCH, ERROR_PRESENT, ERROR_USER, isCanonical, Repair } from './repair.ts';
 import { isStackAccess } from './segment.ts';

@@ -19,7 +19,7 @@ import {
   REGION_TYPE,
   STEP_TYPE,
   TABLE_STEPS,
-} from './lowering.ts';
+} from './calling.ts';
 import { REC_HEAT, REC_KEPT, REC_NEXT, REC_RIP, REC_STEP, RECORD_SIZE, WAY_UNDONE } from './record.ts';
 import {
   EXIT_BUDGET,

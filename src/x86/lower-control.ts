@@ -2,8 +2,9 @@
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Access } from './access.ts';
+import { EXIT_KIND_CHAIN, EXIT_KIND_RETURN, EXIT_KIND_SLOW } from './calling.ts';
 import type { Instruction } from './instruction.ts';
-import { asImmediate, EXIT_KIND_CHAIN, EXIT_KIND_RETURN, EXIT_KIND_SLOW, type LoweringContext } from './lowering.ts';
+import { asImmediate, type LoweringContext } from './lowering.ts';
 import type { RegionContext } from './region-context.ts';
 import {
   EXIT_SYSCALL,

@@ -1,8 +1,9 @@
 /** Multiplication, division and the double-width compare-and-exchange. Intel SDM vol. 2. */
 
+import { FUNC_DIVLU, FUNC_MULHU } from './calling.ts';
 import { KIND_IMUL, KIND_RESULT } from './flags.ts';
 import type { Instruction } from './instruction.ts';
-import { asRegister, FUNC_DIVLU, FUNC_MULHU, type Lowering, type LoweringContext } from './lowering.ts';
+import { asRegister, type Lowering, type LoweringContext } from './lowering.ts';
 import { CF, OF, RAX, RBX, RCX, RDX, VECTOR_DE, ZF } from './state.ts';
 
 /** Pushes the upper half of the signed 64 × 64 product. */

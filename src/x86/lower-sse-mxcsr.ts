@@ -9,7 +9,8 @@
  */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
-import { EXIT_KIND_SLOW, type LoweringContext } from './lowering.ts';
+import { EXIT_KIND_SLOW } from './calling.ts';
+import type { LoweringContext } from './lowering.ts';
 import { MXCSR_DEFAULT, OFF_MXCSR, OFF_SCRATCH } from './state.ts';
 
 /** Everything but the sticky flags. */

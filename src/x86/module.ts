@@ -7,6 +7,14 @@ import { JUMP_CACHE, JUMP_CACHE_ENTRIES, JUMP_RECORDS, REGISTER_FILE } from '../
 import { ByteWriter } from '../wasm/bytes.ts';
 import { type FunctionBody, patchIndex } from '../wasm/code.ts';
 import { type BlockType, type Code, ModuleBuilder } from '../wasm/emitter.ts';
+import {
+  FIRST_FUNCTION,
+  PARAM_BUDGET,
+  PARAM_RSP,
+  REGION_PARAMETERS,
+  REGION_RESULTS,
+  SLOT_INTERPRET,
+} from './calling.ts';
 import { crc32c } from './crc32c.ts';
 import {
   CHANGED_CARRY,
@@ -24,14 +32,6 @@ import {
   KIND_SUB,
 } from './flags.ts';
 import { enter, interpret, leave, loop, resume, single } from './interpret-loop.ts';
-import {
-  FIRST_FUNCTION,
-  PARAM_BUDGET,
-  PARAM_RSP,
-  REGION_PARAMETERS,
-  REGION_RESULTS,
-  SLOT_INTERPRET,
-} from './lowering.ts';
 import { EXIT_FETCH, OFF_EXIT, OFF_NEXT, OFF_RIP } from './state.ts';
 
 /** Largest number of translated functions in an address space. */

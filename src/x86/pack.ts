@@ -13,8 +13,8 @@
  */
 
 import type { FunctionBody } from '../wasm/code.ts';
+import { REGION_TYPE } from './calling.ts';
 import { CodeGroup, CodeModule, type GroupKind, KIND_HOT, type Piece } from './code-group.ts';
-import { REGION_TYPE } from './lowering.ts';
 import { linkModule } from './module.ts';
 
 /** A group whose function bodies are still at hand. */

@@ -8,7 +8,6 @@
 import { JUMP_CACHE, JUMP_CACHE_ENTRIES, REGISTER_FILE } from '../lvm/layout.ts';
 import type { Code } from '../wasm/emitter.ts';
 import { type Known, NOTHING_KNOWN } from './access.ts';
-import { PART_A, PART_B, PART_OP, PART_RESULT } from './flags.ts';
 import {
   EXIT_KIND_CHAIN,
   EXIT_KIND_FORWARD,
@@ -17,12 +16,13 @@ import {
   EXIT_KIND_STOP,
   FUNC_LOOKUP,
   FUNC_RESUME,
-  LoweringContext,
   PARAM_BUDGET,
   PARAM_DEPTH,
   PARAM_RSP,
   REGION_TYPE,
-} from './lowering.ts';
+} from './calling.ts';
+import { PART_A, PART_B, PART_OP, PART_RESULT } from './flags.ts';
+import { LoweringContext } from './lowering.ts';
 import {
   flagParts,
   flagsSet,

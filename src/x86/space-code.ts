@@ -15,6 +15,7 @@ import {
   REGISTER_FILE,
   STATE_CODE,
 } from '../lvm/layout.ts';
+import { SLOT_INTERPRET } from './calling.ts';
 import {
   type CodeGroup,
   type CodeModule,
@@ -25,7 +26,6 @@ import {
   type Piece,
 } from './code-group.ts';
 import { Interpreter } from './interpreter.ts';
-import { SLOT_INTERPRET } from './lowering.ts';
 import { type HelperImports, jumpCacheEntry, type ModuleImports } from './module.ts';
 import { EXIT_FETCH, EXIT_RESUME, OFF_AHEAD, OFF_AHEAD_SIZE, OFF_EXIT, OFF_RIP } from './state.ts';
 import type { Translations } from './translations.ts';

@@ -4,11 +4,11 @@
  */
 
 import type { FunctionBody } from '../wasm/code.ts';
+import { STEP_TYPE } from './calling.ts';
 import { CodeModule } from './code-group.ts';
 import { type CodeKey, type CodeStore, fingerprintOf } from './code-store.ts';
 import { Encodings, SAVED_WORDS } from './encodings.ts';
 import type { Instruction } from './instruction.ts';
-import { STEP_TYPE } from './lowering.ts';
 import { linkModule } from './module.ts';
 import { type Shape, shapeOf } from './shape.ts';
 import { StepTranslator } from './step-translate.ts';

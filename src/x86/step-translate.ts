@@ -4,9 +4,10 @@
  */
 
 import { Code, type FunctionBody } from '../wasm/code.ts';
+import { EXIT_KIND_CALL, STEP_PARAMETERS } from './calling.ts';
 import type { Instruction, Operand } from './instruction.ts';
 import { lowerCall, lowerDeparture, lowerLoop } from './lower-control.ts';
-import { EXIT_KIND_CALL, type Lowering, STEP_PARAMETERS } from './lowering.ts';
+import type { Lowering } from './lowering.ts';
 import { FIRST_PARAMETER, isAbsolute, type Shape } from './shape.ts';
 import { VECTOR_UD } from './state.ts';
 import { addStepUsage, noStepUsage, StepContext } from './step-context.ts';

@@ -17,22 +17,22 @@
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import { Code, type FunctionBody } from '../wasm/code.ts';
 import { type Known, NOTHING_KNOWN, RegionAccesses } from './access.ts';
+import {
+  DEPTH_LIMIT,
+  EXIT_KIND_CHAIN,
+  EXIT_KIND_FORWARD,
+  PARAM_BUDGET,
+  PARAM_DEPTH,
+  PARAM_RSP,
+  REGION_PARAMETERS,
+} from './calling.ts';
 import type { Instruction } from './instruction.ts';
 import { lowerCall, lowerDeparture, lowerInlinedCall, lowerInlinedReturn, lowerLoop } from './lower-control.ts';
 import { integerLowerings } from './lower-integer.ts';
 import { sseLowerings } from './lower-sse.ts';
 import { stringLowerings } from './lower-string.ts';
 import { x87Lowerings } from './lower-x87.ts';
-import {
-  DEPTH_LIMIT,
-  EXIT_KIND_CHAIN,
-  EXIT_KIND_FORWARD,
-  type Lowering,
-  PARAM_BUDGET,
-  PARAM_DEPTH,
-  PARAM_RSP,
-  REGION_PARAMETERS,
-} from './lowering.ts';
+import type { Lowering } from './lowering.ts';
 import { blockKey, type Region } from './region.ts';
 import { type Preloads, RegionContext } from './region-context.ts';
 import { RegisterPlan } from './register-plan.ts';

@@ -10,6 +10,7 @@
 import type { AddressSpace } from '../lvm/address-space.ts';
 import { PROT_WRITE } from '../lvm/layout.ts';
 import type { FunctionBody } from '../wasm/code.ts';
+import { REGION_TYPE } from './calling.ts';
 import {
   bytesOf,
   CodeGroup,
@@ -23,7 +24,6 @@ import {
 import { type CodeKey, type CodeStore, codeKey, type StoredPack } from './code-store.ts';
 import { inlineCalls } from './inline.ts';
 import { endAtLoopHeads } from './loop-heads.ts';
-import { REGION_TYPE } from './lowering.ts';
 import { helpersModule, linkModule } from './module.ts';
 import { type FreshGroup, openPack, sealPack } from './pack.ts';
 import { type Block, discover, exitsOf, type Region } from './region.ts';
