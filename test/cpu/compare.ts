@@ -161,6 +161,7 @@ export function whyNotComparable(c: CpuCase, expected: CpuResult, actual: CpuRes
   if (isNarrowBranch(expected, actual)) return "a branch with an operand-size prefix: 16 bits wide on AMD's processors";
   if (isShortUndefined(c, expected, actual)) return "UD0 or UD1 at a page's end: AMD's processors read no ModRM byte";
   if (isEmulated(c, actual)) return 'SGDT and the like, jumped to: Linux emulates them where the processor has UMIP';
+  if (isFarTransfer(c, expected, actual)) return 'far transfers that get as far as the new stack: here all are refused';
   if (isMisalignedMode(c, actual)) return "MXCSR's bit 17: a mode of AMD's processors";
   return null;
 }
@@ -198,6 +199,12 @@ function isShortUndefined(c: CpuCase, expected: CpuResult, actual: CpuResult): b
 function isEmulated(c: CpuCase, actual: CpuResult): boolean {
   if (actual.vector !== VECTOR_GP) return false;
   return /^(sgdt|sidt|sldt|smsw|str)$/.test(instructionAt(c, Number(actual.rip) - CODE - c.place)?.op ?? '');
+}
+
+/** A far return to a selector that is one, by chance: the processor goes on to the stack pointer that it would pop. */
+function isFarTransfer(c: CpuCase, expected: CpuResult, actual: CpuResult): boolean {
+  if (actual.vector !== VECTOR_GP || expected.vector !== VECTOR_PF || expected.rip !== actual.rip) return false;
+  return /^(retf|iret|call_far|jmp_far)/.test(instructionAt(c, Number(actual.rip) - CODE - c.place)?.op ?? '');
 }
 
 /** MXCSR's bit 17, which the virtual CPU refuses to load, is a mode of AMD's processors (misaligned SSE). */
