@@ -69,6 +69,7 @@ test.each([
   ['mov rax, [rbx]', '488b03', { [RBX]: NOT_CANONICAL }, VECTOR_GP, SIGSEGV],
   ['mov rax, [rbx] over the border', '488b03', { [RBX]: 0x7fff_ffff_fffcn }, VECTOR_GP, SIGSEGV],
   ['ret', 'c3', { [RSP]: 0x7fff_ffff_ffffn }, VECTOR_SS, SIGBUS],
+  ['pop [rbx], neither', '8f03', { [RBX]: 1n << 63n, [RSP]: (1n << 63n) - 4n }, VECTOR_SS, SIGBUS],
 ] as const)('an address that is not canonical: %s', (_, code, registers, vector, signo) => {
   const result = run(code, registers);
   expect(result).toMatchObject({ vector, signo, code: SI_KERNEL, rip: BigInt(CODE) });

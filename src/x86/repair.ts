@@ -49,7 +49,7 @@ export class Repair {
       // accesses: its significand's comes first.
       const first = size === 10 ? 8 : size;
       const end = BigInt.asUintN(64, full + BigInt(Math.max(0, first - 1)));
-      return this.#pageFault(isCanonical(end) ? full : end, write);
+      return this.#pageFault(isCanonical(full) && !isCanonical(end) ? end : full, write);
     }
     const address = Number(full);
     if (!this.isAlone && write && this.#touchesCode(address, size)) {

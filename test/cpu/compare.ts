@@ -161,6 +161,7 @@ export function whyNotComparable(c: CpuCase, expected: CpuResult, actual: CpuRes
   if (isNarrowBranch(expected, actual)) return "a branch with an operand-size prefix: 16 bits wide on AMD's processors";
   if (isShortUndefined(c, expected, actual)) return "UD0 or UD1 at a page's end: AMD's processors read no ModRM byte";
   if (isEmulated(c, actual)) return 'SGDT and the like, jumped to: Linux emulates them where the processor has UMIP';
+  if (isExtended(c, actual)) return 'AVX and the like, jumped to: the host has it';
   if (isFarTransfer(c, expected, actual)) return 'far transfers that get as far as the new stack: here all are refused';
   if (isMisalignedMode(c, actual)) return "MXCSR's bit 17: a mode of AMD's processors";
   return null;
@@ -201,6 +202,11 @@ function isEmulated(c: CpuCase, actual: CpuResult): boolean {
   return /^(sgdt|sidt|sldt|smsw|str)$/.test(instructionAt(c, Number(actual.rip) - CODE - c.place)?.op ?? '');
 }
 
+/** VEX and EVEX prefixes, which the generator does not make. */
+function isExtended(c: CpuCase, actual: CpuResult): boolean {
+  return actual.vector === VECTOR_UD && /^(c4|c5|62)$/.test(hex(c.code[Number(actual.rip) - CODE - c.place] ?? 0));
+}
+
 /** A far return to a selector that is one, by chance: the processor goes on to the stack pointer that it would pop. */
 function isFarTransfer(c: CpuCase, expected: CpuResult, actual: CpuResult): boolean {
   if (actual.vector !== VECTOR_GP || expected.vector !== VECTOR_PF || expected.rip !== actual.rip) return false;
@@ -220,7 +226,10 @@ function isMisalignedMode(c: CpuCase, actual: CpuResult): boolean {
 
 function instructionAt(c: CpuCase, offset: number): Instruction | null {
   if (offset < 0 || offset >= c.code.length) return null;
-  const decoded = decode(c.code, offset, CODE + c.place + offset);
+  // Behind the code stands INT3.
+  const bytes = new Uint8Array(c.code.length + 15).fill(0xcc);
+  bytes.set(c.code);
+  const decoded = decode(bytes, offset, CODE + c.place + offset);
   return isDecodeError(decoded) ? null : decoded;
 }
 

@@ -1,7 +1,7 @@
 /**
  * A CPU in front of the virtual one, run in exact steps of one instruction, that notices where code that was jumped into the
- * middle of (a return address that the case itself has changed) reads flags which an instruction has left undefined. The
- * generator sees to it that the code as it was made does not.
+ * middle of (a return address that the case itself has changed) reads flags which an instruction has left undefined, or ends with
+ * some. The generator sees to it that the code as it was made does not, and knows which those are.
  */
 
 import type { AddressSpace } from '../../src/lvm/address-space.ts';
@@ -22,9 +22,9 @@ export class UndefinedCpu extends ObservingCpu {
     this.#isInstruction = isInstruction;
   }
 
-  /** Flags were read that nothing had defined, after a jump into the middle of an instruction. */
-  get isUndefined(): boolean {
-    return this.#inMiddle && this.#hasRead;
+  /** After a jump into the middle of an instruction: flags were read that nothing had defined, or nothing defines these. */
+  leavesOpen(flags: number): boolean {
+    return this.#inMiddle && (this.#hasRead || (flags !== 0 && (flags & ~this.#undefined) === 0));
   }
 
   run(space: AddressSpace, context: Context): CpuExit {
