@@ -162,6 +162,7 @@ export function whyNotComparable(c: CpuCase, expected: CpuResult, actual: CpuRes
   if (isShortUndefined(c, expected, actual)) return "UD0 or UD1 at a page's end: AMD's processors read no ModRM byte";
   if (isEmulated(c, actual)) return 'SGDT and the like, jumped to: Linux emulates them where the processor has UMIP';
   if (isExtended(c, actual)) return 'AVX and the like, jumped to: the host has it';
+  if (usesFs(c, actual)) return "an access through FS, jumped to: the harness's own thread-local memory";
   if (isFarTransfer(c, expected, actual)) return 'far transfers that get as far as the new stack: here all are refused';
   if (isMisalignedMode(c, actual)) return "MXCSR's bit 17: a mode of AMD's processors";
   return null;
@@ -200,6 +201,12 @@ function isShortUndefined(c: CpuCase, expected: CpuResult, actual: CpuResult): b
 function isEmulated(c: CpuCase, actual: CpuResult): boolean {
   if (actual.vector !== VECTOR_GP) return false;
   return /^(sgdt|sidt|sldt|smsw|str)$/.test(instructionAt(c, Number(actual.rip) - CODE - c.place)?.op ?? '');
+}
+
+/** The generator makes none. */
+function usesFs(c: CpuCase, actual: CpuResult): boolean {
+  const insn = instructionAt(c, Number(actual.rip) - CODE - c.place);
+  return actual.vector === VECTOR_PF && (insn?.operands.some((o) => o.kind === 'mem' && o.segment === 'fs') ?? false);
 }
 
 /** VEX and EVEX prefixes, which the generator does not make. */

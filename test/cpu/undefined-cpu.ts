@@ -32,10 +32,12 @@ export class UndefinedCpu extends ObservingCpu {
     if (!isFailure(insn)) {
       this.#inMiddle ||= !this.#isInstruction(context.rip);
       this.#hasRead ||= (insn.flagsRead & this.#undefined) !== 0;
-      this.#undefined = (this.#undefined & ~insn.flagsWritten) | insn.flagsUndefined;
     }
     const exit = this.cpu.run(space, context, 1, true);
     this.retired = this.cpu.retired;
+    if (!isFailure(insn) && exit.kind !== 'fault') {
+      this.#undefined = (this.#undefined & ~insn.flagsWritten) | insn.flagsUndefined;
+    }
     return exit;
   }
 }
