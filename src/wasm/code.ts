@@ -213,7 +213,9 @@ export class Code extends ByteWriter {
   /** A call of a function whose index is not known yet; `name` is the caller's for it. */
   callLater(name: number): this {
     this.byte(0x10);
-    return this.#laterIndex(name);
+    this.#calls.push([this.length, name]);
+    for (let i = 0; i < PADDED_INDEX; i++) this.byte(0);
+    return this;
   }
 
   /** Operands on the stack: arguments, then the i32 table index. */
@@ -227,18 +229,6 @@ export class Code extends ByteWriter {
   returnCall(func: number): this {
     this.byte(0x12);
     this.u32(func);
-    return this;
-  }
-
-  /** As `callLater`. */
-  returnCallLater(name: number): this {
-    this.byte(0x12);
-    return this.#laterIndex(name);
-  }
-
-  #laterIndex(name: number): this {
-    this.#calls.push([this.length, name]);
-    for (let i = 0; i < PADDED_INDEX; i++) this.byte(0);
     return this;
   }
 
