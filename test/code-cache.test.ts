@@ -163,7 +163,9 @@ test('packs that are no packs, no modules, or of other code', { timeout: 120_000
 
 /** The module of a pack of step functions: a view. */
 function stepsOf(pack: Uint8Array<ArrayBuffer>): Uint8Array {
-  return pack.subarray((4 + new DataView(pack.buffer).getUint32(0, true) + 3) & ~3);
+  const view = new DataView(pack.buffer);
+  const [text, encodings] = [view.getUint32(0, true), view.getUint32(12, true)];
+  return pack.subarray((16 + encodings * 4 + text + 3) & ~3);
 }
 
 /** The pack's module: a view. */

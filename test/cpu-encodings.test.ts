@@ -61,8 +61,8 @@ function collect() {
   return { encodings, count, missing };
 }
 
-/** Instructions of x86-64-v2 that are not in the table (docs/limits.md): about selectors; undocumented ones; LOCK MOV CR0, AMD's CR8. */
-const LEFT_OUT = 'fstpnce lar lfs lgs lsl lss mov reservednop verr verw'.split(' ');
+/** Instructions of x86-64-v2 that are not in the table: undocumented ones; LOCK MOV CR0, AMD's CR8. */
+const LEFT_OUT = 'fstpnce mov reservednop'.split(' ');
 /** Of what has no CPUID bit, or one that x86-64-v2 has. SEP: of 32-bit mode. */
 const BASELINE =
   /^(X64|INTEL\d+\w*|FPU\w*|MMX|SSE|SSE2|SSE3|SSSE3|SSE4_1|SSE4_2|POPCNT|CMPXCHG16B|CX8|FXSR|MULTIBYTENOP|CMOV)$/;

@@ -40,6 +40,8 @@ export function decodePart(bytes: Uint8Array): Plain {
 export class Ledger {
   readonly #parts = new Map<string, Part>();
   readonly #touched = new Map<string, Part | null>();
+  /** The part last touched: the thread that runs is touched at every step. */
+  #last: Part | null = null;
 
   /** Registers a new part (or a restored one) and marks it changed. */
   add(part: Part): void {
@@ -50,13 +52,16 @@ export class Ledger {
 
   /** The part has changed or is about to. */
   touch(part: Part): void {
+    if (part === this.#last) return;
     this.#touched.set(part.key, part);
+    this.#last = part;
   }
 
   /** The part is no more. */
   remove(part: Part): void {
     this.#parts.delete(part.key);
     this.#touched.set(part.key, null);
+    this.#last = null;
   }
 
   has(key: string): boolean {
@@ -70,13 +75,14 @@ export class Ledger {
       if (part !== null && !this.#parts.has(key)) continue;
       changes.push({ key, bytes: part === null ? null : encodePart(part) });
     }
-    this.#touched.clear();
+    this.forget();
     return changes;
   }
 
   /** Instead of `take`, where nobody needs what changed: an unreplicated run. */
   forget(): void {
     this.#touched.clear();
+    this.#last = null;
   }
 
   /** Keys in insertion order. */

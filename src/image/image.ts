@@ -27,6 +27,8 @@ export interface ImageIo {
   list(path: string): string[];
   readlink(path: string): string;
   readFile(path: string): Uint8Array;
+  /** Part of a file, less at its end. */
+  readAt(path: string, offset: number, length: number): Uint8Array;
   sha256(bytes: Uint8Array): BlobId;
 }
 
@@ -85,6 +87,11 @@ export class FolderImage {
       case 'other':
         return stat;
     }
+  }
+
+  /** Part of the file at `path`, which no guest sees: to look at a program before it is started. */
+  peek(path: string, offset: number, length: number): Uint8Array {
+    return this.#io.readAt(hostPathOf(this.#root, this.#mounts, path), offset, length);
   }
 
   /** See `Lvm.read`. Throws ImageChangedError. */

@@ -246,8 +246,8 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
     this.#clockMoved = false;
     const nowUs = this.#clock.monotonicUs;
     this.scheduler.expire(nowUs);
-    for (const timer of [...this.#timerFiles]) timer.tick();
-    for (const process of [...this.#timerProcesses]) process.timers.tick();
+    if (this.#timerFiles.size > 0) for (const timer of [...this.#timerFiles]) timer.tick();
+    if (this.#timerProcesses.size > 0) for (const process of [...this.#timerProcesses]) process.timers.tick();
     const pollAt = this.network.pollAt();
     if (pollAt !== null && pollAt <= nowUs) this.network.flush(nowUs);
   }

@@ -39,6 +39,7 @@ export interface PageRun {
 const WASM_PAGES = 65536;
 /** Longest list of dirty pages before doubles are dropped from it. */
 const LIST_LIMIT = 2 * USER_PAGES;
+const NO_BYTES = new Uint8Array(0);
 const pattern64 = new Float64Array(1);
 const pattern8 = new Uint8Array(pattern64.buffer);
 
@@ -225,14 +226,19 @@ export class AddressSpace {
 
   /** Copies into the guest whatever the protection says: loaders, ptrace-like writes. The pages must be mapped. */
   poke(address: Address, bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    const last = (address + bytes.length - 1) >>> PAGE_SHIFT;
+    this.overwritten(address, bytes.length).set(bytes);
+  }
+
+  /** Bytes of the guest for the caller to write all of, at once, instead of `poke`. */
+  overwritten(address: Address, length: number): Uint8Array {
+    if (length === 0) return NO_BYTES;
+    const last = (address + length - 1) >>> PAGE_SHIFT;
     for (let page = address >>> PAGE_SHIFT; page <= last; page++) {
       assert(this.prot[page] !== 0, 'poke of an unmapped page');
       if ((this.state[page]! & STATE_CODE) !== 0) this.#codeChange(page, 1);
       if ((this.state[page]! & STATE_CLEAN) !== 0) this.#makeDirty(page);
     }
-    this.u8.set(bytes, address);
+    return this.u8.subarray(address, address + length);
   }
 
   /** True where an instruction may be fetched from `address`. */

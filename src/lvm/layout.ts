@@ -20,11 +20,12 @@ export const USER_PAGES = USER_END / PAGE_SIZE;
 export const PAGE_STATE = 0x0001_0000;
 
 /**
- * Jump cache: JUMP_CACHE_ENTRIES × { rip: u32, what there is for it: u32 }, direct-mapped: the table slot of a region, or the
- * address of a record (negative as i32).
+ * Jump cache: JUMP_CACHE_ENTRIES × { rip: u32, table slot of the region: u32 }, direct-mapped. Where that is the interpreter,
+ * the record's address (u32) is in JUMP_RECORDS at the same index.
  */
 export const JUMP_CACHE = 0x0011_0000;
 export const JUMP_CACHE_ENTRIES = 1 << 16;
+export const JUMP_RECORDS = 0x0019_0000;
 
 /** The register file (x86/state.ts has its fields): where a constant address has the fewest bytes, for code names it often. */
 export const REGISTER_FILE = 0;

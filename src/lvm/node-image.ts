@@ -1,7 +1,7 @@
 /** The image's I/O on Node: the only place where the host's disk is read for a guest. */
 
 import { createHash } from 'node:crypto';
-import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
+import { closeSync, lstatSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, type Stats } from 'node:fs';
 import { resolve } from 'node:path';
 import { FolderImage, type HostStat, type ImageIo } from '../image/image.ts';
 import { parseMount } from '../image/mounts.ts';
@@ -40,6 +40,16 @@ export const nodeImageIo: ImageIo = {
   readlink: (path) => readlinkSync(path),
 
   readFile: (path) => readFileSync(path),
+
+  readAt(path: string, offset: number, length: number): Uint8Array {
+    const fd = openSync(path, 'r');
+    try {
+      const bytes = new Uint8Array(length);
+      return bytes.subarray(0, readSync(fd, bytes, 0, length, offset));
+    } finally {
+      closeSync(fd);
+    }
+  },
 
   sha256: (bytes) => createHash('sha256').update(bytes).digest('hex'),
 };

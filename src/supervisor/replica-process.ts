@@ -6,11 +6,8 @@ import type { FromReplica, ReplicaFigures, ReplicaOptions, ToReplica } from '../
 import type { MemberId, Role } from '../replication/types.ts';
 import { compileCachePath } from './run-folder.ts';
 
-/**
- * A larger nursery costs each replica 50 MiB and gains nothing that was measured. Translated code is validated function by
- * function, when it is compiled: of a pack of the code cache (which is checksummed) most is not needed at once.
- */
-const REPLICA_OPTIONS = [...V8_OPTIONS, '--max-semi-space-size=4', '--wasm-lazy-validation'];
+/** A larger nursery costs each replica 50 MiB and gains nothing that was measured. */
+const REPLICA_OPTIONS = [...V8_OPTIONS, '--max-semi-space-size=4'];
 const MODULE = new URL('../replica/main.ts', import.meta.url);
 
 export interface ReplicaHandlers {

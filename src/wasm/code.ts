@@ -213,9 +213,7 @@ export class Code extends ByteWriter {
   /** A call of a function whose index is not known yet; `name` is the caller's for it. */
   callLater(name: number): this {
     this.byte(0x10);
-    this.#calls.push([this.length, name]);
-    for (let i = 0; i < PADDED_INDEX; i++) this.byte(0);
-    return this;
+    return this.#laterIndex(name);
   }
 
   /** Operands on the stack: arguments, then the i32 table index. */
@@ -229,6 +227,18 @@ export class Code extends ByteWriter {
   returnCall(func: number): this {
     this.byte(0x12);
     this.u32(func);
+    return this;
+  }
+
+  /** As `callLater`. */
+  returnCallLater(name: number): this {
+    this.byte(0x12);
+    return this.#laterIndex(name);
+  }
+
+  #laterIndex(name: number): this {
+    this.#calls.push([this.length, name]);
+    for (let i = 0; i < PADDED_INDEX; i++) this.byte(0);
     return this;
   }
 

@@ -106,6 +106,31 @@ test('memory at the top of 4 GiB, imported table, tail calls through it', () => 
   expect(new DataView(memory.buffer).getBigUint64(0xff40_0280, true)).toBe(300_001n);
 });
 
+test('a table of functions of a type', () => {
+  const m = new ModuleBuilder();
+  const type = m.type(['i32'], ['i32', 'i32']);
+  const twice = m.func(type);
+  twice.localGet(0).localGet(0).end();
+  const t = m.typedTable(type, twice.index, 2, 8);
+  const call = m.func(m.type(['i32', 'i32'], ['i32']));
+  call.localGet(0).localGet(1).callIndirect(type, t).i32Sub().end();
+  m.exportTable('table', t);
+  m.exportFunc('twice', twice.index);
+  m.exportFunc('call', call.index);
+  const { table, call: run } = new WebAssembly.Instance(new WebAssembly.Module(m.build())).exports;
+
+  const other = new ModuleBuilder();
+  const same = other.type(['i32'], ['i32', 'i32']);
+  expect(other.importTable('env', 'table', 0, 8, same)).toBe(0);
+  const next = other.func(same);
+  next.localGet(0).i32Const(1).i32Add().localGet(0).end();
+  other.exportFunc('next', next.index);
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(other.build()), { env: { table: table! } });
+  (table as WebAssembly.Table).set(1, instance.exports.next);
+  expect(() => (table as WebAssembly.Table).set(1, null)).toThrow(TypeError);
+  expect([0, 1].map((slot) => (run as (x: number, slot: number) => number)(5, slot))).toEqual([0, 1]);
+});
+
 test('SIMD constants, shuffles and lanes', () => {
   const f = compile([], ['i64'], (c) => {
     c.v128Const(0x0706_0504_0302_0100n, 0x0f0e_0d0c_0b0a_0908n);

@@ -83,11 +83,11 @@ export class ModuleBuilder {
     limits(this.#memory, min, max);
   }
 
-  /** A funcref table; returns its index. */
-  importTable(module: string, name: string, min: number, max?: number): number {
+  /** A table of functions of a type (never null), or of funcref; returns its index. */
+  importTable(module: string, name: string, min: number, max?: number, type = -1): number {
     const w = this.#import(module, name);
     w.byte(0x01);
-    w.byte(VALUE_TYPE.funcref);
+    tableType(w, type);
     limits(w, min, max);
     return this.#importedTables++;
   }
@@ -120,6 +120,19 @@ export class ModuleBuilder {
   table(min: number, max?: number): number {
     this.#tables.byte(VALUE_TYPE.funcref);
     limits(this.#tables, min, max);
+    return this.#importedTables + this.#tableCount++;
+  }
+
+  /** A table of functions of a type, none of them null: at first all of them `initial`. */
+  typedTable(type: number, initial: number, min: number, max?: number): number {
+    const w = this.#tables;
+    w.byte(0x40);
+    w.byte(0);
+    tableType(w, type);
+    limits(w, min, max);
+    w.byte(0xd2);
+    w.u32(initial);
+    w.byte(0x0b);
     return this.#importedTables + this.#tableCount++;
   }
 
@@ -209,6 +222,16 @@ export class ModuleBuilder {
     section(out, 10, this.#funcs.length, code);
     return out.bytes.slice(0, out.length) as Uint8Array<ArrayBuffer>;
   }
+}
+
+/** funcref (-1), or (ref type). */
+function tableType(w: ByteWriter, type: number): void {
+  if (type < 0) {
+    w.byte(VALUE_TYPE.funcref);
+    return;
+  }
+  w.byte(0x64);
+  w.s32(type);
 }
 
 function limits(w: ByteWriter, min: number, max: number | undefined): void {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { NOTHING_KNOWN, RegionAccesses } from './access.ts';
 import { decode, isDecodeError } from './decode.ts';
 import type { Instruction, MemoryOperand } from './instruction.ts';
-import { RBX, RSP } from './state.ts';
+import { RBP, RBX, RCX, RSP } from './state.ts';
 
 /** The local with the first checked byte's address. */
 const LOCAL = 77;
@@ -49,14 +49,34 @@ describe('accesses of a block', () => {
   it('of the stack that is pushed to', () => {
     // push rbx; push rbp; sub rsp, 16; mov [rsp+8], rax; call
     const { accesses, plan } = planned('53 55 4883ec10 4889442408 e800000000', at(RSP, -8), true);
-    expect(plan).toEqual({ low: -40, high: 0, write: true });
+    // With some room below.
+    expect(plan).toEqual({ low: -40 - 128, high: 0, write: true });
     accesses.moved(RSP, accesses.valueOf(RSP), -8);
-    expect(accesses.find(at(RSP, -8), 8, true)).toEqual({ local: LOCAL, offset: 24 });
+    expect(accesses.find(at(RSP, -8), 8, true)).toEqual({ local: LOCAL, offset: 128 + 24 });
     accesses.moved(RSP, accesses.valueOf(RSP), -24);
-    expect(accesses.find(at(RSP, 0), 8, false)).toEqual({ local: LOCAL, offset: 8 });
-    expect(accesses.find(at(RSP, -16), 8, true)).toBeNull();
+    expect(accesses.find(at(RSP, 0), 8, false)).toEqual({ local: LOCAL, offset: 128 + 8 });
+    expect(accesses.find(at(RSP, -144), 8, true)).toBeNull();
     accesses.written(RSP);
     expect(accesses.find(at(RSP, 0), 8, false)).toBeNull();
+  });
+
+  it('through a register that gets the value of another', () => {
+    // mov rax, [rbx]; lea rcx, [rbx+16]; mov rdx, [rcx+8]
+    const { accesses, plan } = planned('488b03 488d4b10 488b5108', at(RBX, 0), false);
+    expect(plan).toEqual({ low: 0, high: 32, write: false });
+    accesses.moved(RCX, accesses.valueOf(RBX), 16);
+    expect(accesses.find(at(RCX, 8), 8, false)).toEqual({ local: LOCAL, offset: 24 });
+    accesses.written(RBX);
+    expect(accesses.find(at(RCX, 8), 8, false)).not.toBeNull();
+    expect(accesses.find(at(RBX, 0), 8, false)).toBeNull();
+  });
+
+  it('of a frame that a prologue makes', () => {
+    const accesses = new RegionAccesses(() => false);
+    // push rbp; mov rbp, rsp; sub rsp, 32
+    accesses.begin(instructions('55 4889e5 4883ec20'), new Map([[RBP, { low: -32, high: 0, write: true }]]));
+    accesses.instruction(0);
+    expect(accesses.plan(at(RSP, -8), 8, true)).toEqual({ low: -40 - 128, high: 0, write: true });
   });
 
   it('of the stack that is popped from, with the return', () => {

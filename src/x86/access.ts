@@ -1,6 +1,6 @@
 /**
  * Memory accesses of a region that need no check of their own. The first access through some registers is checked
- * together with those that follow it in its block through the same registers, unchanged or moved by constants (the stack
+ * together with those that follow it in its block through the same values, or those moved by constants (the stack
  * pointer): first and last byte of all of them, at most a page apart, so that what they touch is what they would have touched
  * one by one. A check that fails leaves for the interpreter at the first of them, which looks at each.
  *
@@ -11,10 +11,12 @@
 import { USER_END, USER_START } from '../lvm/layout.ts';
 import type { Instruction, MemoryOperand } from './instruction.ts';
 import { isStill, type StackFrame } from './stack-frame.ts';
-import { RSP } from './state.ts';
+import { RBP, RSP } from './state.ts';
 
 /** Bytes that one check may span: the pages of its ends are all its pages. */
 const SPAN = 4096;
+/** What is checked below what is pushed: for calls, and the frames of those called within the region. */
+const BELOW = 128;
 /** Instructions to look ahead. */
 const AHEAD = 32;
 
@@ -70,7 +72,6 @@ const SURROUNDINGS = Math.min(USER_START, 2 ** 32 - USER_END);
 const UNKNOWN: Value = { version: -1, offset: 0, narrow: false };
 /** After a guest call: every register may be another one, and every page. */
 export const NOTHING_KNOWN: Known = { checked: [], values: new Array(32).fill(UNKNOWN) };
-const START: Value = { version: 0, offset: 0, narrow: false };
 
 export class RegionAccesses {
   readonly #isVector: (op: string) => boolean;
@@ -78,7 +79,7 @@ export class RegionAccesses {
   #frame: StackFrame = new Map();
   #at = 0;
   #newest = 0;
-  #values: Value[] = new Array(32).fill(START);
+  #values: Value[] = Array.from({ length: 32 }, () => ({ version: ++this.#newest, offset: 0, narrow: false }));
   #checked: Checked[] = [];
 
   /** `isVector` tells the mnemonics that write general registers only as their first operand. */
@@ -116,7 +117,7 @@ export class RegionAccesses {
     return this.#values[register]!;
   }
 
-  /** The register's value is what it was at `before` plus a constant. */
+  /** The register's value is what one had at `before` plus a constant. */
   moved(register: number, before: Value, by: number): void {
     this.#values[register] = { version: before.version, offset: before.offset + by, narrow: false };
   }
@@ -148,9 +149,9 @@ export class RegionAccesses {
     return this.#checked.some((c) => this.#isThrough(mem, c) && Math.abs(c.low - low) < SURROUNDINGS / 2);
   }
 
-  /** The accesses of an entry are through the same registers with the same values. */
+  /** The accesses of an entry are through the same values, in whatever registers. */
   #isThrough(mem: MemoryOperand, c: Checked): boolean {
-    if (!sameRegisters(mem, c.mem)) return false;
+    if (!sameForm(mem, c.mem)) return false;
     if (mem.base >= 0 && this.#values[mem.base]!.version !== c.baseVersion) return false;
     return mem.index < 0 || this.#values[mem.index]!.version === c.indexVersion;
   }
@@ -200,51 +201,65 @@ export class RegionAccesses {
   plan(mem: MemoryOperand, size: number, write: boolean): Range {
     let low = mem.disp;
     let high = mem.disp + size;
-    /** By how much the base will have been moved. */
-    let moved = 0;
     const include = (from: number, length: number): void => {
-      const l = Math.min(low, from + moved);
-      const h = Math.max(high, from + moved + length);
+      const l = Math.min(low, from);
+      const h = Math.max(high, from + length);
       if (h - l > SPAN) return;
       low = l;
       high = h;
     };
-    const onStack = mem.base === RSP && mem.index < 0 && mem.segment === 'none';
+    /** Registers that have the base's present value plus a constant. */
+    const bases = new Map([[mem.base, 0]]);
+    const alone = mem.index < 0 && mem.segment === 'none';
+    /** Where rsp points to, relative to the base; null: somewhere else. */
+    const stack = (): number | null => (alone ? (bases.get(RSP) ?? null) : null);
     const end = Math.min(this.#insns.length, this.#at + AHEAD);
-    for (let i = this.#at; i < end; i++) {
+    for (let i = this.#at; i < end && bases.size > 0; i++) {
       const insn = this.#insns[i]!;
       const { op, operands, size } = insn;
-      if (onStack && insn.flow === 'call' && write) include(-8, 8);
-      if (onStack && insn.flow === 'ret' && !write) include(0, size);
+      const top = stack();
+      if (top !== null && insn.flow === 'call' && write) include(top - 8, 8);
+      if (top !== null && insn.flow === 'ret' && !write) include(top, size);
       const simple = SIMPLE.has(op);
       if (insn.flow !== 'next' || (!simple && !this.#isVector(op))) break;
       for (let k = 0; k < operands.length; k++) {
         const operand = operands[k]!;
-        if (operand.kind !== 'mem' || operand.size === 0 || !sameRegisters(operand, mem)) continue;
-        const writes = k === 0 && (simple || operands.length > 1) && !READS_FIRST.has(op);
+        if (operand.kind !== 'mem' || operand.size === 0 || !sameForm(operand, mem) || operand.index !== mem.index)
+          continue;
+        const moved = bases.get(operand.base);
         // (the address of what POP writes is computed with what it makes of rsp)
-        if (op === 'pop') continue;
+        if (moved === undefined || op === 'pop') continue;
+        const writes = k === 0 && (simple || operands.length > 1) && !READS_FIRST.has(op);
         // What is read now and written later is checked for writing at once.
         const place = operand.disp + moved;
         if (writes && place >= low && place + operand.size <= high) write = true;
-        if (writes === write) include(operand.disp, operand.size);
+        if (writes === write) include(place, operand.size);
       }
-      if (onStack && op === 'push' && write) include(-size, size);
-      if (onStack && op === 'pop' && !write) include(0, size);
       if (op === 'push' || op === 'pop') {
         if (mem.index === RSP) break;
-        if (mem.base === RSP) moved += op === 'push' ? -size : size;
+        if (top !== null && op === 'push' && write) include(top - size, size);
+        if (top !== null && op === 'pop' && !write) include(top, size);
+        const base = bases.get(RSP);
+        if (base !== undefined) bases.set(RSP, base + (op === 'push' ? -size : size));
         if (op === 'push') continue;
       }
       const to = operands[0];
       if (to?.kind !== 'reg' || to.file !== 'gpr' || (READS_FIRST.has(op) && op !== 'imul')) continue;
       if (to.index === mem.index) break;
-      if (to.index !== mem.base) continue;
-      const by = constantMove(insn);
-      if (by === null) break;
-      moved += by;
+      const copy = constantCopy(insn);
+      const from = copy === null ? undefined : bases.get(copy.from);
+      if (copy === null || from === undefined) {
+        bases.delete(to.index);
+        continue;
+      }
+      bases.set(to.index, from + copy.by);
+      // The prologue makes a frame pointer: the whole frame at once.
+      const frame = alone && write && to.index === RBP ? this.#frame.get(RBP) : undefined;
+      if (frame !== undefined) include(from + copy.by + frame.low, frame.high - frame.low);
     }
-    return this.#withFrame(mem, { low, high, write });
+    const range = this.#withFrame(mem, { low, high, write });
+    const isPush = range.write && alone && mem.base === RSP;
+    return isPush && range.high - range.low + BELOW <= SPAN ? { ...range, low: range.low - BELOW } : range;
   }
 
   #withFrame(mem: MemoryOperand, range: Range): Range {
@@ -271,23 +286,25 @@ export class RegionAccesses {
   }
 }
 
-/** What ADD, SUB or LEA with constants adds to its 64-bit register; null: it is none of these. */
-export function constantMove({ op, size, operands }: Instruction): number | null {
+/** What MOV, ADD, SUB or LEA gives its 64-bit register: the value of one plus a constant; null: something else. */
+export function constantCopy({ op, size, operands }: Instruction): { from: number; by: number } | null {
   const [to, from] = operands;
-  if (to?.kind !== 'reg' || size !== 8) return null;
+  if (to?.kind !== 'reg' || to.file !== 'gpr' || size !== 8) return null;
+  if (op === 'mov' && from?.kind === 'reg' && from.file === 'gpr') return { from: from.index, by: 0 };
   if ((op === 'add' || op === 'sub') && from?.kind === 'imm') {
-    return op === 'add' ? Number(from.value) : -Number(from.value);
+    return { from: to.index, by: op === 'add' ? Number(from.value) : -Number(from.value) };
   }
-  if (op === 'lea' && from?.kind === 'mem' && from.base === to.index && from.index < 0 && from.addressSize === 8) {
-    return from.disp;
+  if (op === 'lea' && from?.kind === 'mem' && from.base >= 0 && from.index < 0 && from.addressSize === 8) {
+    return { from: from.base, by: from.disp };
   }
   return null;
 }
 
-function sameRegisters(a: MemoryOperand, b: MemoryOperand): boolean {
+/** The addresses are sums of the same parts. */
+function sameForm(a: MemoryOperand, b: MemoryOperand): boolean {
   return (
-    a.base === b.base &&
-    a.index === b.index &&
+    a.base >= 0 === b.base >= 0 &&
+    a.index >= 0 === b.index >= 0 &&
     (a.index < 0 || a.scale === b.scale) &&
     a.segment === b.segment &&
     a.addressSize === b.addressSize

@@ -39,8 +39,12 @@ const FINGERPRINT_BYTES = 16;
 export function codeKey(space: AddressSpace, entry: number): CodeKey {
   // Bytes on the next page may not be there.
   const end = Math.min(entry + FINGERPRINT_BYTES, (Math.floor(entry / PAGE_SIZE) + 1) * PAGE_SIZE);
-  // FNV-1a
+  return { entry, fingerprint: fingerprintOf(space.u8.subarray(entry, end)) };
+}
+
+/** FNV-1a. */
+export function fingerprintOf(bytes: Uint8Array): number {
   let hash = 0x811c_9dc5;
-  for (let at = entry; at < end; at++) hash = Math.imul(hash ^ space.u8[at]!, 0x0100_0193);
-  return { entry, fingerprint: hash >>> 0 };
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x0100_0193);
+  return hash >>> 0;
 }

@@ -6,9 +6,9 @@
 import type { AddressSpace } from '../lvm/address-space.ts';
 import { type CodeTier, type CpuEnvironment, type CpuExit, ENTRY_KIND, type VirtualCpu } from '../lvm/cpu.ts';
 import { REGISTER_FILE, USER_END } from '../lvm/layout.ts';
+import { EXIT_KIND_CALL, EXIT_KIND_CHAIN, EXIT_KIND_FORWARD, EXIT_KIND_RETURN, EXIT_KIND_SLOW } from './calling.ts';
 import { type CodeGroup, KIND_HOT } from './code-group.ts';
 import { canonicalFlags } from './flags.ts';
-import { EXIT_KIND_CALL, EXIT_KIND_CHAIN, EXIT_KIND_FORWARD, EXIT_KIND_RETURN, EXIT_KIND_SLOW } from './lowering.ts';
 import { fetch, isFailure } from './region.ts';
 import { ERROR_FETCH, ERROR_PRESENT, ERROR_USER, isCanonical, Repair } from './repair.ts';
 import { isStackAccess } from './segment.ts';
@@ -33,12 +33,12 @@ import {
 } from './state.ts';
 import { type Machine, runHelper } from './support.ts';
 import { isImplemented } from './translate.ts';
-import { HOT_LIMIT, Translations } from './translations.ts';
+import { REGION_LIMIT, Translations } from './translations.ts';
 
 /** Instructions after which wasm is left and entered again: V8 replaces baseline code only at a function's entry. */
 const SLICE = 1 << 18;
 /** More than any path of an exact run without a budget check. */
-const SLACK = HOT_LIMIT + 64;
+const SLACK = REGION_LIMIT + 64;
 /** By how many instructions a run must be overdue before it stops at a return. */
 const RETURN_GRACE = 1 << 16;
 /** A region costs about as much as running it so often by the interpreter. */

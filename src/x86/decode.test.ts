@@ -139,11 +139,7 @@ function icedOperandText(i: IcedInstruction, n: number): string {
 function sameOperand(ours: Operand, op: string, text: string, theirs: string): boolean {
   if (text === theirs) return true;
   // Only 8, 16 or 32 bits are read, or written with zeros above, whatever the register is called.
-  if (
-    (/^p(ins|ext)r[bw]$/.test(op) || op === 'extractps' || op === 'mov_seg') &&
-    ours.kind === 'reg' &&
-    ours.file === 'gpr'
-  )
+  if (/^(p(ins|ext)r[bw]|extractps|mov_seg|ver[rw])$/.test(op) && ours.kind === 'reg' && ours.file === 'gpr')
     return true;
   // An address of 64 bits, far above any that is mapped: exact to 53 bits.
   if (op === 'mov' && ours.kind === 'mem' && Math.abs(ours.disp) >= 2 ** 53) {
@@ -188,7 +184,7 @@ function compare(ours: ReturnType<typeof decode>, theirs: IcedInstruction): stri
   const text = Mnemonic[theirs.mnemonic]!;
   if (isDecodeError(ours)) return theirs.isInvalid || !isKnown(theirs) ? null : `${ours.error} where iced has ${text}`;
   // Of these the table has no operands.
-  if (FORMS[ours.form]!.area === 'privileged' || ours.op === 'push_seg') return null;
+  if (FORMS[ours.form]!.area === 'privileged' || /^(push|pop)_seg$/.test(ours.op)) return null;
   if (theirs.isInvalid) return `${ours.op} where iced has nothing`;
   if (!isKnown(theirs)) return null;
   if (ours.length !== theirs.length) return `${ours.op}: length ${ours.length}, iced ${theirs.length}`;

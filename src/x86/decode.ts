@@ -278,6 +278,8 @@ class Decoder {
         return this.#operandSize === 2 ? 2 : 4;
       case 'c':
         return (this.#rex & 8) !== 0 ? 16 : 8;
+      case 'g':
+        return this.#operandSize + 2;
       case 'h':
         return register ? this.#operandSize : 2;
       case 'i':
@@ -508,7 +510,9 @@ const DECODER = new Decoder();
 const CONTROL_REGISTERS: ReadonlySet<number> = new Set([0, 2, 3, 4, 8]);
 const PREFIXES = ['np', '66', 'f2', 'f3'] as const;
 /** Opcodes of which the byte behind tells the form. */
-const USES_MODRM = Uint8Array.from({ length: OPCODES }, (_, opcode) => Number(formsOf(opcode).some((f) => f.hasModrm)));
+export const USES_MODRM: Uint8Array = Uint8Array.from({ length: OPCODES }, (_, opcode) =>
+  Number(formsOf(opcode).some((f) => f.hasModrm)),
+);
 /** By (opcode, prefix, modrm): 1 + the form's number; 0 where it was not searched for yet. */
 const FOUND = new Int16Array(OPCODES * 4 * 256);
 const NO_FORM = -1;

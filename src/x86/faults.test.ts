@@ -11,7 +11,20 @@ import {
   WINDOW_SIZE,
 } from '../../test/cpu/case.ts';
 import { newGuestCpu } from '../../test/cpu/engine.ts';
-import { RAX, RBP, RBX, RSP, VECTOR_BP, VECTOR_GP, VECTOR_OF, VECTOR_PF, VECTOR_SS, VECTOR_UD } from './state.ts';
+import {
+  RAX,
+  RBP,
+  RBX,
+  RCX,
+  RDX,
+  RSP,
+  VECTOR_BP,
+  VECTOR_GP,
+  VECTOR_OF,
+  VECTOR_PF,
+  VECTOR_SS,
+  VECTOR_UD,
+} from './state.ts';
 
 const NOT_CANONICAL = 0x8000_0000_0000_0000n;
 const STACK = BigInt(WINDOW + 512);
@@ -56,9 +69,21 @@ test.each([
   ['mov rax, [rbx]', '488b03', { [RBX]: NOT_CANONICAL }, VECTOR_GP, SIGSEGV],
   ['mov rax, [rbx] over the border', '488b03', { [RBX]: 0x7fff_ffff_fffcn }, VECTOR_GP, SIGSEGV],
   ['ret', 'c3', { [RSP]: 0x7fff_ffff_ffffn }, VECTOR_SS, SIGBUS],
+  ['pop [rbx], neither', '8f03', { [RBX]: 1n << 63n, [RSP]: (1n << 63n) - 4n }, VECTOR_SS, SIGBUS],
 ] as const)('an address that is not canonical: %s', (_, code, registers, vector, signo) => {
   const result = run(code, registers);
   expect(result).toMatchObject({ vector, signo, code: SI_KERNEL, rip: BigInt(CODE) });
+});
+
+test.each([
+  ['fstp tbyte [rbx]', 'db3b', 0x7fff_ffff_fff8n, VECTOR_PF],
+  ['fstp tbyte [rbx]', 'db3b', 0x7fff_ffff_fff9n, VECTOR_GP],
+  ['fld tbyte [rbx]', 'db2b', 0x7fff_ffff_fff8n, VECTOR_PF],
+  ['fbstp [rbx]', 'df33', 0x7fff_ffff_fff8n, VECTOR_PF],
+  ['fbld [rbx]', 'df23', 0x7fff_ffff_fff9n, VECTOR_GP],
+] as const)('ten bytes over the border, of which eight come first: %s %s', (_, code, address, vector) => {
+  const result = run(code, { [RBX]: address });
+  expect(result).toMatchObject({ vector, address: vector === VECTOR_PF ? address : 0n, rip: BigInt(CODE) });
 });
 
 test('a branch to an address that is not canonical faults before it changes anything', () => {
@@ -101,9 +126,40 @@ test('selectors: those of the descriptor table, no others', () => {
   // mov ss, eax
   expect(run('8ed0', { [RAX]: 0x2bn }).rip).toBe(BigInt(CODE + 2));
   expect(run('8ed0', { [RAX]: 0n }).rip).toBe(BigInt(CODE));
+  // mov ds, eax; mov ecx, ds; push gs after lgs ecx, [rbx]
+  expect(run('8ed88cd9', { [RAX]: 0x23n }).gpr[RCX]).toBe(0x23n);
+  const kept = run('0fb50b0fa8', { [RBX]: BigInt(WINDOW) }, [0x2b_8765_4321n]);
+  expect(kept.gpr[RCX]).toBe(0x8765_4321n);
+  expect(kept.window.subarray(512 - 8, 512)).toEqual(Uint8Array.from([0x2b, 0, 0, 0, 0, 0, 0, 0]));
+  // lss rcx, [rbx] with an offset of 64 bits, as Intel's processors have it
+  expect(run('480fb20b', { [RBX]: BigInt(WINDOW) }, [0x1234_5678_9abcn, 0x2bn]).gpr[RCX]).toBe(0x1234_5678_9abcn);
   const pushed = run('0fa0');
   expect(pushed).toMatchObject({ vector: VECTOR_UD, rip: BigInt(CODE + 2) });
   expect(pushed.gpr[RSP]).toBe(STACK - 8n);
+});
+
+test('what LAR and LSL say of selectors', () => {
+  const ZF = 0x40;
+  const ask = (code: string, selector: bigint) => {
+    const { gpr, rflags } = run(code, { [RAX]: selector, [RCX]: 5n });
+    return (rflags & ZF) === 0 ? null : gpr[RCX];
+  };
+  expect([0x23n, 0x2bn, 0x33n, 0x7bn].map((selector) => ask('0f02c8', selector))).toEqual([
+    0xcffb00n,
+    0xcff300n,
+    0xaffb00n,
+    0x40f500n,
+  ]);
+  // The processor's number is 0, whatever the host's is.
+  expect([0x2bn, 0x7bn].map((selector) => ask('0f03c8', selector))).toEqual([0xffff_ffffn, 0n]);
+  for (const selector of [0n, 3n, 0x10n, 0x40n, 0x2fn]) expect(ask('0f02c8', selector)).toBeNull();
+});
+
+test('a segment register that is loaded gets the base 0', () => {
+  // mov rcx, gs:[rax]; mov gs, edx; mov rdx, gs:[rax]
+  const result = run('65488b088eea65488b10', { [RAX]: BigInt(WINDOW) - 0x1000n, [RDX]: 0x2bn }, [7n]);
+  expect(result.gpr[RCX]).toBe(7n);
+  expect(result.gpr[RDX]).toBe(0n);
 });
 
 test('a control register that there is not', () => {

@@ -51,6 +51,8 @@ describe('a call becomes part of a region', () => {
     ['jumps through a register', 'ffe0'],
     ['makes a system call', '0f05 c3'],
     ['never returns', 'ebfe'],
+    // test ecx, ecx; je B; A: dec rax; B: dec rdx; jz C; dec rsi; jnz A; C: ret
+    ['has loops that are entered at two places', '85c9 7403 48ffc8 48ffca 7405 48ffce 75f3 c3'],
   ])('but not one that %s', (_what, callee) => {
     expect(inlined(MAIN, callee).frames).toHaveLength(1);
   });

@@ -7,9 +7,11 @@
 
 import type { AddressSpace } from '../lvm/address-space.ts';
 import { type Block, discover, type Frame, indexOf, OWN, type Region } from './region.ts';
+import { structureOf } from './structure.ts';
+import { successorsOf } from './successors.ts';
 
 /** Instructions of a callee, and how deep callees may be in each other. */
-const CALLEE_LIMIT = 40;
+const CALLEE_LIMIT = 60;
 const DEPTH_LIMIT = 3;
 
 /** The region with calls of functions that are `wanted` made part of it, as far as `limit` instructions go. */
@@ -72,5 +74,6 @@ function wholeFunction(space: AddressSpace, entry: number): Region | null {
     return (flow === 'next' || flow === 'call' || flow === 'call-indirect') && goesOn;
   };
   const returns = region.blocks.some(({ insns }) => insns.at(-1)!.flow === 'ret');
-  return returns && region.blocks.every(isWhole) ? region : null;
+  if (!returns || !region.blocks.every(isWhole)) return null;
+  return structureOf(successorsOf(region)).reducible ? region : null;
 }

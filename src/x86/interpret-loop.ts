@@ -1,21 +1,37 @@
 /**
  * The interpreter's loop, in WebAssembly: runs records (record.ts) one after another. It is called as a region is, calls
- * regions as regions call each other, and goes over into one where one begins.
+ * regions as regions call each other, and goes over into one where one begins. While it runs, the budget and rsp are in the
+ * register file.
  */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Code } from '../wasm/emitter.ts';
-import { DEPTH_LIMIT } from './lower-control.ts';
 import {
+  DEPTH_LIMIT,
   EXIT_KIND_CALL,
   EXIT_KIND_CHAIN,
   EXIT_KIND_FORWARD,
   EXIT_KIND_RETURN,
   EXIT_KIND_STOP,
+  PARAM_BUDGET,
+  PARAM_DEPTH,
+  PARAM_RSP,
   REGION_TYPE,
-} from './lowering.ts';
+  STEP_TYPE,
+  TABLE_STEPS,
+} from './calling.ts';
 import { REC_HEAT, REC_KEPT, REC_NEXT, REC_RIP, REC_STEP, RECORD_SIZE, WAY_UNDONE } from './record.ts';
-import { EXIT_BUDGET, EXIT_FETCH, OFF_BUDGET, OFF_BUDGET_FLOORS, OFF_EXIT, OFF_RIP } from './state.ts';
+import {
+  EXIT_BUDGET,
+  EXIT_FETCH,
+  OFF_BUDGET,
+  OFF_BUDGET_FLOORS,
+  OFF_EXIT,
+  OFF_GPR,
+  OFF_NEXT,
+  OFF_RIP,
+  RSP,
+} from './state.ts';
 
 /** Functions of the helpers' module that the loop calls. */
 export interface LoopCallees {
@@ -25,6 +41,43 @@ export interface LoopCallees {
   readonly lookup: number;
   /** (rip): control has often come to a record. */
   readonly heat: number;
+}
+
+/** Pushes the budget and rsp, as a region takes and returns them. */
+function pushState(f: Code): Code {
+  return f
+    .i32Const(REGISTER_FILE)
+    .i64Load(OFF_BUDGET)
+    .i32Const(REGISTER_FILE)
+    .i64Load(OFF_GPR + 8 * RSP);
+}
+
+function storeState(f: Code, budget: number, rsp: number): void {
+  f.i32Const(REGISTER_FILE).localGet(budget).i64Store(OFF_BUDGET);
+  f.i32Const(REGISTER_FILE)
+    .localGet(rsp)
+    .i64Store(OFF_GPR + 8 * RSP);
+}
+
+/** Pops what a region has returned. */
+function takeState(f: Code): void {
+  const budget = f.local('i64');
+  const rsp = f.local('i64');
+  f.localSet(rsp).localSet(budget);
+  storeState(f, budget, rsp);
+}
+
+function loadNext(f: Code): Code {
+  return f.i32Const(REGISTER_FILE).i32Load(OFF_NEXT);
+}
+
+/** Returns to the address in a local (-1: to JavaScript). */
+function returnTo(f: Code, rip: number): void {
+  f.i32Const(REGISTER_FILE);
+  if (rip < 0) f.i32Const(0);
+  else f.localGet(rip);
+  f.i32Store(OFF_NEXT);
+  pushState(f).return();
 }
 
 /** Puts back what was counted for a record's instruction: it was not executed. */
@@ -71,14 +124,14 @@ function warmUp(f: Code, record: number, heat: number): void {
   f.end();
 }
 
-/** Returns 0 where the record's way does not lead on. */
-function leaveFor(f: Code, record: number, way: number, leaveIndex: number): void {
+/** Does `stop`, which returns, where the record's way does not lead on. */
+function leaveFor(f: Code, record: number, way: number, leaveIndex: number, stop: () => void): void {
   f.localGet(way).i32Const(WAY_UNDONE).i32Eq().if();
   undo(f, record);
-  f.i32Const(0).return();
+  stop();
   f.end();
   f.localGet(way).i32Const(1).i32Sub().call(leaveIndex).i32Eqz().if();
-  f.i32Const(0).return();
+  stop();
   f.end();
 }
 
@@ -93,36 +146,41 @@ export function loop(f: Code, { find, lookup, heat }: LoopCallees, leaveIndex: n
   f.i32Const(EXIT_KIND_FORWARD + 1).localSet(way);
   f.else();
   count(f, 1);
-  f.localGet(record).localGet(depth).localGet(step).callIndirect(REGION_TYPE).localTee(way).i32Eqz().if();
+  f.localGet(record).localGet(depth).localGet(step).callIndirect(STEP_TYPE, TABLE_STEPS).localTee(way).i32Eqz().if();
   nextRecord(f, record, step);
   f.br(2);
   f.end();
   f.end();
-  leaveFor(f, record, way, leaveIndex);
+  leaveFor(f, record, way, leaveIndex, () => returnTo(f, -1));
   loadRip(f).localSet(rip);
   f.localGet(way)
     .i32Const(EXIT_KIND_RETURN + 1)
     .i32Eq()
     .if();
-  f.localGet(rip).return();
+  returnTo(f, rip);
   f.end();
   f.localGet(way)
     .i32Const(EXIT_KIND_CALL + 1)
     .i32Eq()
     .if();
   f.localGet(depth).i32Const(DEPTH_LIMIT).i32GeU().if();
-  f.localGet(rip).return();
+  returnTo(f, rip);
   f.end();
-  f.localGet(depth).i32Const(1).i32Add().localGet(rip).localGet(rip).call(lookup).callIndirect(REGION_TYPE);
-  f.localTee(rip).localGet(record).i32Load(REC_NEXT).i32Ne().if();
-  f.localGet(rip).return();
+  f.i32Const(REGISTER_FILE).localGet(rip).i32Store(OFF_NEXT);
+  f.localGet(depth).i32Const(1).i32Add();
+  pushState(f).localGet(rip).call(lookup).callIndirect(REGION_TYPE);
+  takeState(f);
+  loadNext(f).localGet(record).i32Load(REC_NEXT).i32Ne().if();
+  pushState(f).return();
   f.end();
   nextRecord(f, record, step);
   f.br(1);
   f.end();
   // A jump.
   f.localGet(rip).call(find).localTee(step).i32Const(0).i32GeS().if();
-  f.localGet(depth).localGet(rip).localGet(step).returnCallIndirect(REGION_TYPE);
+  f.i32Const(REGISTER_FILE).localGet(rip).i32Store(OFF_NEXT);
+  f.localGet(depth);
+  pushState(f).localGet(step).returnCallIndirect(REGION_TYPE);
   f.end();
   f.localGet(step).localSet(record);
   f.localGet(way)
@@ -141,25 +199,37 @@ function nextRecord(f: Code, record: number, step: number): void {
   f.localGet(record).i32Const(RECORD_SIZE).i32Add().localTee(record).i32Load(REC_STEP).localSet(step);
 }
 
-/** (depth, rip): a region that is none yet. */
+/** Of REGION_TYPE: a region that is none yet. */
 export function interpret(f: Code, { find, heat }: LoopCallees, loopIndex: number): Code {
-  const [depth, rip] = [0, 1];
   const record = f.local('i32');
-  f.localGet(rip).call(find).localTee(record).i32Const(0).i32GeS().if();
-  f.localGet(depth).localGet(rip).localGet(record).returnCallIndirect(REGION_TYPE);
+  loadNext(f).call(find).localTee(record).i32Const(0).i32GeS().if();
+  f.localGet(PARAM_DEPTH).localGet(PARAM_BUDGET).localGet(PARAM_RSP);
+  f.localGet(record).returnCallIndirect(REGION_TYPE);
   f.end();
   warmUp(f, record, heat);
-  return f.localGet(depth).localGet(record).localGet(record).i32Load(REC_STEP).returnCall(loopIndex).end();
+  storeState(f, PARAM_BUDGET, PARAM_RSP);
+  return f.localGet(PARAM_DEPTH).localGet(record).localGet(record).i32Load(REC_STEP).returnCall(loopIndex).end();
 }
 
-/** (depth, rip): goes on at an instruction in the middle of a region, or at one that the region could not do. */
+/** Of REGION_TYPE: goes on at an instruction in the middle of a region, or at one that the region could not do. */
 export function resume(f: Code, record: number, loopIndex: number): Code {
-  const [depth, rip] = [0, 1];
   const at = f.local('i32');
-  f.localGet(rip).call(record).localTee(at).i32Eqz().if();
-  f.i32Const(0).return();
+  loadNext(f).call(record).localTee(at).i32Eqz().if();
+  f.i32Const(REGISTER_FILE).i32Const(0).i32Store(OFF_NEXT);
+  f.localGet(PARAM_BUDGET).localGet(PARAM_RSP).return();
   f.end();
-  return f.localGet(depth).localGet(at).localGet(at).i32Load(REC_KEPT).returnCall(loopIndex).end();
+  storeState(f, PARAM_BUDGET, PARAM_RSP);
+  return f.localGet(PARAM_DEPTH).localGet(at).localGet(at).i32Load(REC_KEPT).returnCall(loopIndex).end();
+}
+
+/** (slot, rip) → next rip or 0: runs what is in the slot, with all state in the register file before and after. */
+export function enter(f: Code): Code {
+  const [slot, rip] = [0, 1];
+  f.i32Const(REGISTER_FILE).localGet(rip).i32Store(OFF_NEXT);
+  f.i32Const(0);
+  pushState(f).localGet(slot).callIndirect(REGION_TYPE);
+  takeState(f);
+  return loadNext(f).end();
 }
 
 /** (record) → next rip or 0: one instruction (of a repeated string instruction perhaps one iteration). */
@@ -171,13 +241,13 @@ export function single(f: Code, leaveIndex: number): Code {
     .i32Const(0)
     .localGet(record)
     .i32Load(REC_KEPT)
-    .callIndirect(REGION_TYPE)
+    .callIndirect(STEP_TYPE, TABLE_STEPS)
     .localTee(way)
     .i32Eqz()
     .if();
   f.i32Const(REGISTER_FILE).localGet(record).i64Load32U(REC_NEXT).i64Store(OFF_RIP);
   f.i32Const(EXIT_KIND_FORWARD + 1).localSet(way);
   f.end();
-  leaveFor(f, record, way, leaveIndex);
+  leaveFor(f, record, way, leaveIndex, () => f.i32Const(0).return());
   return loadRip(f).end();
 }

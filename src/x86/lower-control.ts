@@ -1,23 +1,10 @@
-/**
- * Calls, returns, indirect jumps, the loop instructions, and RFLAGS as a value.
- *
- * A guest call is a wasm call: the callee gives back the guest address where control goes on. If that is our return
- * address the registers are taken back and the region goes on; otherwise (longjmp, an exit, a stack switch) the address is
- * passed on to our own caller. No guest state is on the wasm stack.
- */
+/** Calls, returns, indirect jumps, the loop instructions, and RFLAGS as a value. */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Access } from './access.ts';
+import { EXIT_KIND_CHAIN, EXIT_KIND_RETURN, EXIT_KIND_SLOW } from './calling.ts';
 import type { Instruction } from './instruction.ts';
-import {
-  asImmediate,
-  EXIT_KIND_CALL,
-  EXIT_KIND_CHAIN,
-  EXIT_KIND_RETURN,
-  EXIT_KIND_SLOW,
-  type LoweringContext,
-  REGION_TYPE,
-} from './lowering.ts';
+import { asImmediate, type LoweringContext } from './lowering.ts';
 import type { RegionContext } from './region-context.ts';
 import {
   EXIT_SYSCALL,
@@ -36,8 +23,6 @@ import { FORMS } from './table.ts';
 
 /** Of an error code that names a gate: the gate is one of the IDT (SDM vol. 3, 7.13). */
 const GATE_IN_IDT = 2;
-/** Nested guest calls on the wasm stack; deeper ones unwind to the dispatcher. */
-export const DEPTH_LIMIT = 200;
 
 /** Checks that `size` bytes can be pushed and returns where; rsp is not changed. */
 export function pushSlot(ctx: LoweringContext, size: number): Access {
@@ -49,8 +34,8 @@ export function moveStack(ctx: LoweringContext, delta: number): void {
   ctx.move(RSP, delta);
 }
 
-/** `direct`: the regions of the same module, which are called without a look-up. */
-export function lowerCall(ctx: LoweringContext, insn: Instruction, direct: ReadonlySet<number>): void {
+/** A call but for going to the target, which is in `next` then. */
+export function lowerCall(ctx: LoweringContext, insn: Instruction): void {
   const code = ctx.code;
   const target = insn.operands[0]!;
   if (target.kind === 'target') {
@@ -58,49 +43,13 @@ export function lowerCall(ctx: LoweringContext, insn: Instruction, direct: Reado
   } else {
     ctx.getOperand(target, 8);
   }
-  const to = ctx.toTemp('i64');
+  code.localSet(ctx.next);
   const slot = pushSlot(ctx, 8);
-  if (target.kind !== 'target') canonicalTarget(ctx, to);
+  if (target.kind !== 'target') canonicalTarget(ctx, ctx.next);
   code.localGet(slot.local);
   ctx.pushNextRip();
   code.i64Store(slot.offset);
   moveStack(ctx, -8);
-  code.localGet(to).localSet(ctx.next);
-  if (ctx.careful) {
-    ctx.exitDynamic(EXIT_KIND_CALL, 0);
-    return;
-  }
-  // The budget is used up; too deep; or the address that the exit path refuses.
-  const leaveWhere = (): void => {
-    code.ifRarely();
-    ctx.exitDynamic(EXIT_KIND_CALL, 0);
-    code.end();
-  };
-  code.localGet(ctx.budget).i64Const(0).i64LeS();
-  leaveWhere();
-  code.localGet(ctx.depthParam).i32Const(DEPTH_LIMIT).i32GeU();
-  leaveWhere();
-  if (target.kind !== 'target') {
-    code.localGet(to).i64Eqz();
-    leaveWhere();
-  }
-  ctx.writeBack();
-  const rip = ctx.temp('i32');
-  code.localGet(ctx.depthParam).i32Const(1).i32Add();
-  code.localGet(to).i32WrapI64().localTee(rip);
-  if (target.kind === 'target' && direct.has(target.address)) code.callLater(target.address);
-  else {
-    ctx.pushSlot(rip);
-    code.callIndirect(REGION_TYPE);
-  }
-  code
-    .localTee(rip)
-    .i32Const(insn.rip + insn.length)
-    .i32Ne()
-    .ifRarely();
-  code.localGet(rip).return();
-  code.end();
-  ctx.reload();
 }
 
 /** A call of what is part of the region (inline.ts): its first block is next. */
@@ -111,9 +60,7 @@ export function lowerInlinedCall(ctx: RegionContext, target: number): void {
   ctx.pushNextRip();
   code.i64Store(slot.offset);
   moveStack(ctx, -8);
-  code.localGet(ctx.budget).i64Const(0).i64LeS().ifRarely();
-  ctx.exit(EXIT_KIND_CALL, target, 0);
-  code.end();
+  ctx.checkBudget(target);
 }
 
 /** A return in such a part; behind it control is at `returnTo`. A run does not stop here: it might have at the call. */
@@ -153,7 +100,7 @@ function leaveForReturn(ctx: LoweringContext, insn: Instruction): void {
 
 /**
  * An address that is not canonical raises #GP at the branch (SDM vol. 2, JMP), before anything is changed. Normal code knows
- * only that it can be none of the guest's.
+ * only that one above 4 GiB or 0 can be none of the guest's.
  */
 function canonicalTarget(ctx: LoweringContext, target: number): void {
   const code = ctx.code;
@@ -168,7 +115,7 @@ function canonicalTarget(ctx: LoweringContext, target: number): void {
       .if();
     ctx.exception(VECTOR_GP);
   } else {
-    code.localGet(target).i64Const(0xffff_ffff).i64GtU().ifRarely();
+    code.localGet(target).i64Const(1).i64Sub().i64Const(0xffff_fffe).i64GtU().ifRarely();
     ctx.exit(EXIT_KIND_SLOW, ctx.insn.rip, ctx.remaining);
   }
   code.end();

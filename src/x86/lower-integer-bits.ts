@@ -1,9 +1,10 @@
 /** Shifts, rotations, bit tests, scans and counts, byte swap, CRC-32C. Intel SDM vol. 2. */
 
+import { FUNC_CRC32C } from './calling.ts';
 import { KIND_LOGIC, KIND_RESULT } from './flags.ts';
 import type { Instruction, Operand } from './instruction.ts';
 import type { Place } from './lower-integer.ts';
-import { asImmediate, asRegister, FUNC_CRC32C, type Lowering, type LoweringContext } from './lowering.ts';
+import { asImmediate, asRegister, type Lowering, type LoweringContext } from './lowering.ts';
 import { OFF_FS_BASE, OFF_GS_BASE } from './state.ts';
 
 type OpenPlace = (ctx: LoweringContext, operand: Operand, size: number, write?: boolean) => Place;

@@ -1,11 +1,10 @@
 /** Multiplication, division and the double-width compare-and-exchange. Intel SDM vol. 2. */
 
-import { REGISTER_FILE } from '../lvm/layout.ts';
+import { FUNC_DIVLU, FUNC_MULHU } from './calling.ts';
 import { KIND_IMUL, KIND_RESULT } from './flags.ts';
 import type { Instruction } from './instruction.ts';
-import { asRegister, FUNC_MULHU, type Lowering, type LoweringContext } from './lowering.ts';
-import { CF, OF, OFF_GPR, OFF_SCRATCH, RAX, RBX, RCX, RDX, VECTOR_DE, ZF } from './state.ts';
-import { raise, registerHelper } from './support.ts';
+import { asRegister, type Lowering, type LoweringContext } from './lowering.ts';
+import { CF, OF, RAX, RBX, RCX, RDX, VECTOR_DE, ZF } from './state.ts';
 
 /** Pushes the upper half of the signed 64 × 64 product. */
 function mulHighSigned(ctx: LoweringContext, a: number, b: number): void {
@@ -187,28 +186,65 @@ function divide64(ctx: LoweringContext, signed: boolean, divisor: number): void 
   }
   code.localGet(quotient).localSet(low);
   code.else();
-  ctx.storeState64(OFF_SCRATCH, divisor);
-  ctx.callHelper(signed ? 'idiv128' : 'div128');
+  if (signed) divideLongSigned(ctx, divisor);
+  else divideLong(ctx, divisor);
   code.end();
 }
 
-for (const signed of [false, true]) {
-  registerHelper(signed ? 'idiv128' : 'div128', (machine) => {
-    const view = machine.view;
-    const at = REGISTER_FILE + OFF_GPR;
-    const low = view.getBigUint64(at + 8 * RAX, true);
-    const high = signed ? view.getBigInt64(at + 8 * RDX, true) : view.getBigUint64(at + 8 * RDX, true);
-    const divisor = signed
-      ? view.getBigInt64(REGISTER_FILE + OFF_SCRATCH, true)
-      : view.getBigUint64(REGISTER_FILE + OFF_SCRATCH, true);
-    const dividend = (high << 64n) | low;
-    const quotient = dividend / divisor;
-    const fits = signed ? BigInt.asIntN(64, quotient) === quotient : BigInt.asUintN(64, quotient) === quotient;
-    if (!fits) return raise(machine, VECTOR_DE);
-    view.setBigUint64(at + 8 * RAX, BigInt.asUintN(64, quotient), true);
-    view.setBigUint64(at + 8 * RDX, BigInt.asUintN(64, dividend % divisor), true);
-    return 0;
-  });
+/** rdx:rax by a divisor, unsigned, of any size. */
+function divideLong(ctx: LoweringContext, divisor: number): void {
+  const code = ctx.code;
+  const [low, high] = [ctx.gpr(RAX, true), ctx.gpr(RDX, true)];
+  code.localGet(high).localGet(divisor).i64GeU();
+  divideError(ctx);
+  code.localGet(high).localGet(low).localGet(divisor).call(FUNC_DIVLU);
+  const quotient = ctx.toTemp('i64');
+  code.localGet(low).localGet(quotient).localGet(divisor).i64Mul().i64Sub().localSet(high);
+  code.localGet(quotient).localSet(low);
+}
+
+/** The same of the absolute values, and what the signs make of it. */
+function divideLongSigned(ctx: LoweringContext, divisor: number): void {
+  const code = ctx.code;
+  const [low, high] = [ctx.gpr(RAX, true), ctx.gpr(RDX, true)];
+  /** All ones where the value is negative. */
+  const sign = (local: number): number => {
+    code.localGet(local).i64Const(63).i64ShrS();
+    return ctx.toTemp('i64');
+  };
+  /** Negates the value on the stack where `by` is all ones. */
+  const negateBy = (by: number): number => {
+    code.localGet(by).i64Xor().localGet(by).i64Sub();
+    return ctx.toTemp('i64');
+  };
+  const negative = sign(high);
+  const divisorNegative = sign(divisor);
+  code.localGet(low);
+  const absoluteLow = negateBy(negative);
+  // With a carry from the low half where that is zero.
+  code.localGet(high).localGet(negative).i64Xor();
+  code.localGet(absoluteLow).i64Eqz().i64ExtendI32U().localGet(negative).i64And().i64Add();
+  const absoluteHigh = ctx.toTemp('i64');
+  code.localGet(divisor);
+  const absoluteDivisor = negateBy(divisorNegative);
+  code.localGet(absoluteHigh).localGet(absoluteDivisor).i64GeU();
+  divideError(ctx);
+  code.localGet(absoluteHigh).localGet(absoluteLow).localGet(absoluteDivisor).call(FUNC_DIVLU);
+  const quotient = ctx.toTemp('i64');
+  code.localGet(negative).localGet(divisorNegative).i64Xor();
+  const quotientNegative = ctx.toTemp('i64');
+  // At most 2^63 - 1, or 2^63 where it will be negative.
+  code
+    .localGet(quotient)
+    .i64Const((1n << 63n) - 1n)
+    .localGet(quotientNegative)
+    .i64Sub()
+    .i64GtU();
+  divideError(ctx);
+  code.localGet(absoluteLow).localGet(quotient).localGet(absoluteDivisor).i64Mul().i64Sub();
+  code.localGet(negateBy(negative)).localSet(high);
+  code.localGet(quotient);
+  code.localGet(negateBy(quotientNegative)).localSet(low);
 }
 
 /** cmpxchg8b and cmpxchg16b: only ZF changes; the destination is written in both cases. */

@@ -4,14 +4,15 @@
  */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
-import { constantMove } from './access.ts';
+import { constantCopy } from './access.ts';
 import { KIND_ADC, KIND_ADD, KIND_DEC, KIND_INC, KIND_LOGIC, KIND_SBB, KIND_SUB, OTHER_FLAGS } from './flags.ts';
 import type { Instruction, Operand } from './instruction.ts';
 import { moveStack, pushRflags, pushSlot, storeField } from './lower-control.ts';
 import { addBitLowerings } from './lower-integer-bits.ts';
 import { addWideLowerings } from './lower-integer-wide.ts';
+import { addSegmentLowerings } from './lower-segment.ts';
 import { asImmediate, asRegister, type Lowering, type LoweringContext } from './lowering.ts';
-import { ARITHMETIC_FLAGS, CF, OF, OFF_DF, OFF_GPR, OFF_RFLAGS_OTHER, RAX, RBP, RBX, RSP, VECTOR_GP } from './state.ts';
+import { ARITHMETIC_FLAGS, CF, OF, OFF_DF, OFF_GPR, OFF_RFLAGS_OTHER, RAX, RBP, RBX, RSP } from './state.ts';
 import { registerHelper } from './support.ts';
 import './cpuid.ts';
 
@@ -52,13 +53,12 @@ function store(ctx: LoweringContext, operand: Operand, size: number, value: numb
   ctx.setReg(reg.index, size, reg.high);
 }
 
-/** Writes the destination; where that moved a register by a constant, accesses through it are still known. */
+/** Writes the destination; where that becomes a register's value plus a constant, accesses through it are known as well. */
 function keepingTrack(ctx: LoweringContext, insn: Instruction, write: () => void): void {
-  const by = constantMove(insn);
-  const register = by === null ? -1 : asRegister(insn.operands[0]).index;
-  const before = by === null ? null : ctx.accesses.valueOf(register);
+  const copy = constantCopy(insn);
+  const before = copy === null ? null : ctx.accesses.valueOf(copy.from);
   write();
-  if (by !== null && before !== null) ctx.accesses.moved(register, before, by);
+  if (copy !== null && before !== null) ctx.accesses.moved(asRegister(insn.operands[0]).index, before, copy.by);
 }
 
 function binary(kind: number, emit: (ctx: LoweringContext) => void, write: boolean): Lowering {
@@ -156,7 +156,8 @@ integerLowerings.set('not', (ctx, insn) => {
 
 integerLowerings.set('mov', (ctx, insn) => {
   ctx.getOperand(insn.operands[1]!, insn.size);
-  store(ctx, insn.operands[0]!, insn.size, ctx.toTemp('i64'));
+  const value = ctx.toTemp('i64');
+  keepingTrack(ctx, insn, () => store(ctx, insn.operands[0]!, insn.size, value));
 });
 
 integerLowerings.set('movzx', (ctx, insn) => {
@@ -283,6 +284,7 @@ integerLowerings.set('leave', (ctx, insn) => {
   ctx.loadAt(slot, insn.size);
   const value = ctx.toTemp('i64');
   code.localGet(ctx.gpr(RBP)).i64Const(insn.size).i64Add().localSet(ctx.gpr(RSP, true));
+  ctx.accesses.moved(RSP, ctx.accesses.valueOf(RBP), insn.size);
   code.localGet(value);
   ctx.setReg(RBP, insn.size);
 });
@@ -425,54 +427,6 @@ integerLowerings.set('xlat', (ctx, insn) => {
   ctx.setReg(RAX, 1);
 });
 
-/** Selectors as Linux gives them to 64-bit user mode: %cs 0x33, %ss 0x2b, the others 0. */
-integerLowerings.set('mov_seg', (ctx, insn) => {
-  const [to, from] = insn.operands as [Operand, Operand];
-  if (to.kind === 'reg' && to.file === 'seg') {
-    // Loading a null or flat selector changes nothing in 64-bit mode.
-    ctx.getOperand(from, 2);
-    const selector = ctx.temp('i32');
-    ctx.code.i32WrapI64().localSet(selector);
-    loadSelector(ctx, selector, to.index === SS);
-    return;
-  }
-  const seg = asRegister(from).index;
-  ctx.code.i64Const(seg === 1 ? 0x33 : seg === 2 ? 0x2b : 0);
-  const size = to.kind === 'mem' ? 2 : asRegister(to).size;
-  store(ctx, to, size, ctx.toTemp('i64'));
-});
-
-const SS = 2;
-
-/**
- * #GP for a selector that Linux's descriptor table does not have for user mode: null (not for SS, which must be the data
- * segment's), 32-bit code, data, 64-bit code, the processor's number.
- */
-function loadSelector(ctx: LoweringContext, selector: number, stack: boolean): void {
-  const code = ctx.code;
-  if (stack) {
-    code.localGet(selector).i32Const(0x2b).i32Ne();
-  } else {
-    code.i32Const(0);
-    for (const index of [0, 0x20, 0x28, 0x30, 0x78]) {
-      code.localGet(selector).i32Const(0xfffc).i32And().i32Const(index).i32Eq().i32Or();
-    }
-    code.i32Eqz();
-  }
-  code.if();
-  ctx.exception(VECTOR_GP);
-  code.end();
-}
-
-/** FS and GS hold null selectors. */
-integerLowerings.set('push_seg', (ctx, insn) => {
-  ctx.code.i64Const(0);
-  const value = ctx.toTemp('i64');
-  const slot = pushSlot(ctx, insn.size);
-  ctx.storeAt(slot, insn.size, value);
-  moveStack(ctx, -insn.size);
-});
-
 for (const op of ['nop', 'pause', 'endbr64', 'prefetch', 'fneni', 'fndisi', 'fnsetpm'])
   integerLowerings.set(op, () => undefined);
 
@@ -494,3 +448,4 @@ registerHelper('rdtsc', (machine) => {
 
 addWideLowerings(integerLowerings);
 addBitLowerings(integerLowerings, openPlace, setCarry);
+addSegmentLowerings(integerLowerings, store);

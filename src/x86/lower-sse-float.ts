@@ -7,10 +7,11 @@
  */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
+import { EXIT_KIND_SLOW } from './calling.ts';
 import type { Instruction, Operand } from './instruction.ts';
 import { lowSource, setVector, source, splat } from './lower-sse-common.ts';
 import { callSoft, floating, guardMxcsr, OFF_SSE_RESULT } from './lower-sse-mxcsr.ts';
-import { asImmediate, asRegister, EXIT_KIND_SLOW, type Lowering, type LoweringContext } from './lowering.ts';
+import { asImmediate, asRegister, type Lowering, type LoweringContext } from './lowering.ts';
 
 export type FloatSize = 4 | 8;
 

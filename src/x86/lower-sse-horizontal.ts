@@ -3,12 +3,13 @@
  * 12.8, and vol. 2. NaNs as in lower-sse-float.ts.
  */
 
+import { EXIT_KIND_SLOW } from './calling.ts';
 import type { Operand } from './instruction.ts';
 import { setVector, source } from './lower-sse-common.ts';
 import { type FloatSize, notEqual, repairNans } from './lower-sse-float.ts';
 import { floating } from './lower-sse-mxcsr.ts';
 import { bytesOf } from './lower-sse-shuffle.ts';
-import { asImmediate, EXIT_KIND_SLOW, type Lowering, type LoweringContext } from './lowering.ts';
+import { asImmediate, type Lowering, type LoweringContext } from './lowering.ts';
 
 const SIGN: Record<FloatSize, bigint> = { 4: 0x8000_0000n, 8: 0x8000_0000_0000_0000n };
 

@@ -5,14 +5,16 @@
  *
  * A region tests MXCSR once a basic block and leaves for the interpreter, which tests it at every instruction. Which way
  * is taken depends on guest state alone. The sticky flags (MXCSR bits 0 … 5) are set by the helper only.
+ * Where MXCSR_EXACT stands in the field of the register file, the helper does everything.
  */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
-import { EXIT_KIND_SLOW, type LoweringContext } from './lowering.ts';
+import { EXIT_KIND_SLOW } from './calling.ts';
+import type { LoweringContext } from './lowering.ts';
 import { MXCSR_DEFAULT, OFF_MXCSR, OFF_SCRATCH } from './state.ts';
 
 /** Everything but the sticky flags. */
-export const MXCSR_CONTROL = 0xffc0;
+const MXCSR_CONTROL = ~0x3f;
 
 /** Where the helper finds its operands and leaves its result, 16 bytes each. */
 export const OFF_SSE_A = OFF_SCRATCH;

@@ -6,9 +6,10 @@
  */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
+import { EXIT_KIND_CHAIN } from './calling.ts';
 import { KIND_SUB } from './flags.ts';
 import type { Instruction, MemoryOperand } from './instruction.ts';
-import { EXIT_KIND_CHAIN, type Lowering, type LoweringContext } from './lowering.ts';
+import type { Lowering, LoweringContext } from './lowering.ts';
 import { OFF_DF, RAX, RCX, RDI, RSI } from './state.ts';
 
 export const stringLowerings = new Map<string, Lowering>();

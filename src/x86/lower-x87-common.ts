@@ -4,8 +4,9 @@
  */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
+import { EXIT_KIND_SLOW, FUNC_HELPER } from './calling.ts';
 import type { Instruction, MemoryOperand, Operand } from './instruction.ts';
-import { EXIT_KIND_SLOW, FUNC_HELPER, type Lowering, type LoweringContext } from './lowering.ts';
+import type { Lowering, LoweringContext } from './lowering.ts';
 import { OFF_FDP, OFF_FIP, OFF_FSW, OFF_ST, VECTOR_MF } from './state.ts';
 import { helperId } from './support.ts';
 import { FSW_C1, FSW_ES, FSW_TOP, FSW_TOP_SHIFT } from './x87-words.ts';

@@ -3,10 +3,18 @@
  * of an address space that translated code calls. Function indices are the FUNC_… constants of lowering.ts.
  */
 
-import { JUMP_CACHE, JUMP_CACHE_ENTRIES, REGISTER_FILE } from '../lvm/layout.ts';
+import { JUMP_CACHE, JUMP_CACHE_ENTRIES, JUMP_RECORDS, REGISTER_FILE } from '../lvm/layout.ts';
 import { ByteWriter } from '../wasm/bytes.ts';
 import { type FunctionBody, patchIndex } from '../wasm/code.ts';
-import { type Code, ModuleBuilder } from '../wasm/emitter.ts';
+import { type BlockType, type Code, ModuleBuilder } from '../wasm/emitter.ts';
+import {
+  FIRST_FUNCTION,
+  PARAM_BUDGET,
+  PARAM_RSP,
+  REGION_PARAMETERS,
+  REGION_RESULTS,
+  SLOT_INTERPRET,
+} from './calling.ts';
 import { crc32c } from './crc32c.ts';
 import {
   CHANGED_CARRY,
@@ -23,9 +31,8 @@ import {
   KIND_SBB,
   KIND_SUB,
 } from './flags.ts';
-import { interpret, leave, loop, resume, single } from './interpret-loop.ts';
-import { FIRST_FUNCTION, REGION_TYPE, SLOT_INTERPRET } from './lowering.ts';
-import { EXIT_FETCH, OFF_EXIT, OFF_RIP } from './state.ts';
+import { enter, interpret, leave, loop, resume, single } from './interpret-loop.ts';
+import { EXIT_FETCH, OFF_EXIT, OFF_NEXT, OFF_RIP } from './state.ts';
 
 /** Largest number of translated functions in an address space. */
 export const TABLE_LIMIT = 1 << 22;
@@ -33,7 +40,7 @@ export const TABLE_LIMIT = 1 << 22;
 /** What every module of translated code imports from `env`. From `resume` on they are exports of `helpersModule`. */
 export interface ModuleImports {
   readonly memory: WebAssembly.Memory;
-  readonly table: WebAssembly.Table;
+  readonly regions: WebAssembly.ExportValue;
   /** Makes an access possible or raises #PF (interpreter.ts). */
   readonly fix: (access: number) => number;
   readonly helper: (id: number, arg: number) => number;
@@ -41,6 +48,7 @@ export interface ModuleImports {
   readonly lookup: WebAssembly.ExportValue;
   readonly flags: WebAssembly.ExportValue;
   readonly mulhu: WebAssembly.ExportValue;
+  readonly divlu: WebAssembly.ExportValue;
   readonly crc32c: WebAssembly.ExportValue;
 }
 
@@ -51,10 +59,10 @@ export interface NamedBody {
 }
 
 /**
- * A module of functions exported as f0, f1, … in order; calls by name are resolved inside each group. Before it stand
+ * A module of functions of a type, exported as f0, f1, … in order; calls by name are resolved inside each group. Before it stand
  * `room` bytes for the caller.
  */
-export function linkModule(groups: readonly (readonly NamedBody[])[], room = 0): Uint8Array<ArrayBuffer> {
+export function linkModule(type: number, groups: readonly (readonly NamedBody[])[], room = 0): Uint8Array<ArrayBuffer> {
   let count = 0;
   let codeSize = 0;
   for (const group of groups) {
@@ -65,7 +73,7 @@ export function linkModule(groups: readonly (readonly NamedBody[])[], room = 0):
   out.length = room;
   out.append(PRELUDE);
   sectionHead(out, 3, count, count);
-  for (let i = 0; i < count; i++) out.byte(REGION_TYPE);
+  for (let i = 0; i < count; i++) out.byte(type);
   const names = exportNames(count);
   sectionHead(out, 7, count, names.length);
   out.append(names);
@@ -143,34 +151,36 @@ const PRELUDE = (() => {
   const module = new ModuleBuilder();
   const types = declareTypes(module);
   module.importMemory('env', 'memory', 65536, 65536);
-  module.importTable('env', 'table', 0, TABLE_LIMIT);
+  module.importTable('env', 'regions', 0, TABLE_LIMIT, types.region);
   module.importFunc('env', 'fix', types.i32ToI32);
-  module.importFunc('env', 'helper', types.region);
+  module.importFunc('env', 'helper', types.pair);
   module.importFunc('env', 'resume', types.region);
   module.importFunc('env', 'lookup', types.i32ToI32);
   module.importFunc('env', 'flags', types.flags);
   module.importFunc('env', 'mulhu', types.mulhu);
+  module.importFunc('env', 'divlu', types.divlu);
   module.importFunc('env', 'crc32c', types.crc32c);
   return module.build();
 })();
 
 function declareTypes(module: ModuleBuilder) {
   return {
-    // (the first: REGION_TYPE)
-    region: module.type(['i32', 'i32'], ['i32']),
+    // (REGION_TYPE and STEP_TYPE)
+    region: module.type(REGION_PARAMETERS, REGION_RESULTS),
+    pair: module.type(['i32', 'i32'], ['i32']),
     i32ToI32: module.type(['i32'], ['i32']),
     flags: module.type(['i32', 'i64', 'i64', 'i64'], ['i32']),
     mulhu: module.type(['i64', 'i64'], ['i64']),
+    divlu: module.type(['i64', 'i64', 'i64'], ['i64']),
     crc32c: module.type(['i64'], ['i64']),
     heat: module.type(['i32'], []),
-    loop: module.type(['i32', 'i32', 'i32'], ['i32']),
+    loop: module.type(['i32', 'i32', 'i32'], REGION_RESULTS),
   };
 }
 
 /** What the helpers' module imports from `env`. */
 export interface HelperImports {
   readonly memory: WebAssembly.Memory;
-  readonly table: WebAssembly.Table;
   /** (rip) → as the jump cache has it, which it is not in. */
   readonly resolve: (rip: number) => number;
   /** (rip) → the address of the instruction's record; 0: OFF_EXIT tells why there is none. */
@@ -180,14 +190,14 @@ export interface HelperImports {
 }
 
 /**
- * Exports `resume`, `lookup`, `flags`, `mulhu`, `crc32c`, for translated code; `unfetchable` and `interpret`, the functions of slots 0
- * and 1; `single`, for one instruction; and `same` (a, b, length), whether bytes at two addresses are.
+ * Exports `resume`, `lookup`, `flags`, `mulhu`, `divlu`, `crc32c`, for translated code; `unfetchable` and `interpret`, the functions of slots 0
+ * and 1; `enter`, for what is in a slot, and `single`, for one instruction; and `same` (a, b, length), whether bytes at two
+ * addresses are.
  */
 export function helpersModule(): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   const types = declareTypes(module);
   module.importMemory('env', 'memory', 65536, 65536);
-  module.importTable('env', 'table', 0, TABLE_LIMIT);
   const resolve = module.importFunc('env', 'resolve', types.i32ToI32);
   const record = module.importFunc('env', 'record', types.i32ToI32);
   const heat = module.importFunc('env', 'heat', types.heat);
@@ -195,27 +205,33 @@ export function helpersModule(): Uint8Array<ArrayBuffer> {
   const lookup = slotFor(module.func(types.i32ToI32), resolve).index;
   const leaves = leave(module.func(types.i32ToI32)).index;
   const callees = { find, lookup, heat };
+  const nothing = unfetchable(module.func(types.region)).index;
+  module.exportTable('regions', module.typedTable(types.region, nothing, 1024, TABLE_LIMIT));
+  const noStep = module.func(types.pair).unreachable().end().index;
+  module.exportTable('steps', module.typedTable(types.pair, noStep, 1024, TABLE_LIMIT));
   const run = loop(module.func(types.loop), callees, leaves).index;
   module.exportFunc('resume', resume(module.func(types.region), record, run).index);
   module.exportFunc('lookup', lookup);
   const mulhu = mulHighUnsigned(module.func(types.mulhu)).index;
   module.exportFunc('mulhu', mulhu);
   module.exportFunc('flags', flagBits(module.func(types.flags), mulhu).index);
+  module.exportFunc('divlu', divideLong(module.func(types.divlu)).index);
   module.exportFunc('crc32c', crc32c(module.func(types.crc32c)).index);
-  module.exportFunc('unfetchable', unfetchable(module.func(types.region)).index);
+  module.exportFunc('unfetchable', nothing);
   module.exportFunc('interpret', interpret(module.func(types.region), callees, run).index);
+  module.exportFunc('enter', enter(module.func(types.pair)).index);
   module.exportFunc('single', single(module.func(types.i32ToI32), leaves).index);
   module.exportFunc('same', same(module.func(module.type(['i32', 'i32', 'i32'], ['i32']))).index);
   return module.build();
 }
 
-/** Entry of the jump cache for an address; the same formula as in `pushFound`. */
+/** Entry of the jump cache for an address; the same formula as in `ifCached`. */
 export function jumpCacheEntry(rip: number): number {
   return JUMP_CACHE + (((rip ^ (rip >>> 16)) & (JUMP_CACHE_ENTRIES - 1)) << 3);
 }
 
-/** Pushes what there is for the address in local 0: see JUMP_CACHE. */
-function pushFound(f: Code, resolve: number): void {
+/** Finds the jump cache's entry for the address in local 0: an `if` of `type` is open where it is for that. Returns its local. */
+function ifCached(f: Code, type: BlockType): number {
   const entry = f.local('i32');
   f.localGet(0).localGet(0).i32Const(16).i32ShrU().i32Xor();
   f.i32Const(JUMP_CACHE_ENTRIES - 1)
@@ -223,22 +239,45 @@ function pushFound(f: Code, resolve: number): void {
     .i32Const(3)
     .i32Shl()
     .localTee(entry);
-  f.i32Load(JUMP_CACHE, 2).localGet(0).i32Eq().if('i32');
-  f.localGet(entry).i32Load(JUMP_CACHE + 4, 2);
-  f.else();
-  f.localGet(0).call(resolve).end();
+  f.i32Load(JUMP_CACHE, 2).localGet(0).i32Eq().if(type);
+  return entry;
 }
 
-/** (rip) → what there is for the address. */
+/** (rip) → what there is for the address: a record (negative) or a table slot. */
 function findEntry(f: Code, resolve: number): Code {
-  pushFound(f, resolve);
+  const entry = ifCached(f, 'i32');
+  const slot = f.local('i32');
+  f.localGet(entry)
+    .i32Load(JUMP_CACHE + 4, 2)
+    .localTee(slot)
+    .i32Const(SLOT_INTERPRET)
+    .i32Eq()
+    .if('i32');
+  f.localGet(entry).i32Const(1).i32ShrU().i32Load(JUMP_RECORDS, 2);
+  f.else();
+  f.localGet(slot).end();
+  f.else();
+  f.localGet(0).call(resolve).end();
   return f.end();
 }
 
 /** (rip) → table slot */
 function slotFor(f: Code, resolve: number): Code {
-  pushFound(f, resolve);
-  return f.localTee(0).i32Const(SLOT_INTERPRET).localGet(0).i32Const(0).i32GeS().select().end();
+  const entry = ifCached(f, 'void');
+  f.localGet(entry)
+    .i32Load(JUMP_CACHE + 4, 2)
+    .return();
+  f.end();
+  return f
+    .localGet(0)
+    .call(resolve)
+    .localTee(0)
+    .i32Const(SLOT_INTERPRET)
+    .localGet(0)
+    .i32Const(0)
+    .i32GeS()
+    .select()
+    .end();
 }
 
 /** (a, b, length) → 1 where the bytes are equal: eight at a time, then one by one. */
@@ -262,10 +301,12 @@ function same(f: Code): Code {
   return f.i32Const(1).end();
 }
 
-/** (depth, rip): leaves with EXIT_FETCH. */
+/** Of REGION_TYPE: leaves with EXIT_FETCH. */
 function unfetchable(f: Code): Code {
-  f.i32Const(REGISTER_FILE).localGet(1).i64ExtendI32U().i64Store(OFF_RIP);
-  return f.i32Const(REGISTER_FILE).i32Const(EXIT_FETCH).i32Store(OFF_EXIT).i32Const(0).end();
+  f.i32Const(REGISTER_FILE).i32Const(REGISTER_FILE).i64Load32U(OFF_NEXT).i64Store(OFF_RIP);
+  f.i32Const(REGISTER_FILE).i32Const(EXIT_FETCH).i32Store(OFF_EXIT);
+  f.i32Const(REGISTER_FILE).i32Const(0).i32Store(OFF_NEXT);
+  return f.localGet(PARAM_BUDGET).localGet(PARAM_RSP).end();
 }
 
 /** (op, result, a, b) → the arithmetic flags in their RFLAGS positions. flags.ts has the same in JavaScript. */
@@ -429,6 +470,52 @@ function floatFlags(f: Code, op: number, a: number, b: number): void {
   f.localGet(x).localGet(y).f64Ge().i32Eqz();
   f.localGet(x).localGet(y).f64Lt().localGet(x).localGet(y).f64Gt().i32Or().i32Eqz().i32Const(6).i32Shl().i32Or();
   f.localGet(x).localGet(x).f64Ne().localGet(y).localGet(y).f64Ne().i32Or().i32Const(2).i32Shl().i32Or().return();
+}
+
+/**
+ * (high, low, divisor) → the quotient of unsigned 128 by 64 bits; high must be less than the divisor. By digits of 32 bits:
+ * D. E. Knuth, "The Art of Computer Programming", vol. 2, 4.3.1, algorithm D.
+ */
+function divideLong(f: Code): Code {
+  const [high, low, divisor] = [0, 1, 2];
+  const shift = f.local('i64');
+  const [top, bottom] = [f.local('i64'), f.local('i64')];
+  const [digit, rest] = [f.local('i64'), f.local('i64')];
+  const first = f.local('i64');
+  const half = (local: number): Code => f.localGet(local).i64Const(0xffff_ffff).i64And();
+  // The divisor's highest bit becomes 1.
+  f.localGet(divisor).i64Clz().localSet(shift);
+  f.localGet(divisor).localGet(shift).i64Shl().localSet(divisor);
+  f.localGet(high).localGet(shift).i64Shl();
+  f.localGet(low).i64Const(1).i64ShrU().i64Const(63).localGet(shift).i64Sub().i64ShrU().i64Or().localSet(high);
+  f.localGet(low).localGet(shift).i64Shl().localSet(low);
+  f.localGet(divisor).i64Const(32).i64ShrU().localSet(top);
+  half(divisor).localSet(bottom);
+  /** `digit` becomes that of high : next by the divisor. */
+  const oneDigit = (next: () => void): void => {
+    f.localGet(high).localGet(top).i64DivU().localSet(digit);
+    f.localGet(high).localGet(digit).localGet(top).i64Mul().i64Sub().localSet(rest);
+    f.block();
+    f.loop();
+    // While the digit is too large …
+    f.localGet(digit).i64Const(32).i64ShrU().i64Eqz().if();
+    f.localGet(digit).localGet(bottom).i64Mul();
+    f.localGet(rest).i64Const(32).i64Shl();
+    next();
+    f.i64Or().i64LeU().brIf(2);
+    f.end();
+    f.localGet(digit).i64Const(1).i64Sub().localSet(digit);
+    f.localGet(rest).localGet(top).i64Add().localTee(rest);
+    f.i64Const(32).i64ShrU().i64Eqz().brIf(0);
+    f.end();
+    f.end();
+  };
+  oneDigit(() => f.localGet(low).i64Const(32).i64ShrU());
+  f.localGet(digit).localSet(first);
+  f.localGet(high).i64Const(32).i64Shl().localGet(low).i64Const(32).i64ShrU().i64Or();
+  f.localGet(digit).localGet(divisor).i64Mul().i64Sub().localSet(high);
+  oneDigit(() => half(low));
+  return f.localGet(first).i64Const(32).i64Shl().localGet(digit).i64Add().end();
 }
 
 /** The upper half of an unsigned 64 × 64 bit product. */

@@ -13,6 +13,7 @@
  */
 
 import type { FunctionBody } from '../wasm/code.ts';
+import { REGION_TYPE } from './calling.ts';
 import { CodeGroup, CodeModule, type GroupKind, KIND_HOT, type Piece } from './code-group.ts';
 import { linkModule } from './module.ts';
 
@@ -36,6 +37,7 @@ export function sealPack(fresh: readonly FreshGroup[]): Uint8Array<ArrayBuffer> 
   const room = words.length * 4 + ((length + 3) & ~3);
   words[0] = room;
   const pack = linkModule(
+    REGION_TYPE,
     fresh.map(({ group, bodies }) => group.pieces.map(({ entry }, i) => ({ name: entry, body: bodies[i]! }))),
     room,
   );

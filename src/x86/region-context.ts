@@ -1,29 +1,39 @@
 /**
  * What lowerings are written against when they make a region: guest registers are locals, loaded where they are first used
- * and stored where the region is left (register-state.ts). Exits with the same way and the same registers to store share a
- * _stub_; stubs with the same way share its end.
+ * and stored where the region is left (register-state.ts). rsp and the budget go from region to region as parameters and
+ * results, and are in the register file only for helpers and JavaScript. Exits with the same way and the same registers to
+ * store share a _stub_; stubs with the same way share its end.
  */
 
 import { JUMP_CACHE, JUMP_CACHE_ENTRIES, REGISTER_FILE } from '../lvm/layout.ts';
 import type { Code } from '../wasm/emitter.ts';
 import { type Known, NOTHING_KNOWN } from './access.ts';
-import { PART_A, PART_B, PART_OP, PART_RESULT } from './flags.ts';
 import {
-  EXIT_KIND_CALL,
+  EXIT_KIND_CHAIN,
+  EXIT_KIND_FORWARD,
   EXIT_KIND_RETURN,
   EXIT_KIND_SLOW,
   EXIT_KIND_STOP,
   FUNC_LOOKUP,
   FUNC_RESUME,
-  LoweringContext,
+  PARAM_BUDGET,
+  PARAM_DEPTH,
+  PARAM_RSP,
   REGION_TYPE,
-  SLOT_INTERPRET,
-} from './lowering.ts';
-import { flagParts, flagsSet, NONE, type RegisterSet, type RegisterState, stateOf } from './register-state.ts';
+} from './calling.ts';
+import { PART_A, PART_B, PART_OP, PART_RESULT } from './flags.ts';
+import { LoweringContext } from './lowering.ts';
+import {
+  flagParts,
+  flagsSet,
+  KEPT_GPRS,
+  NONE,
+  type RegisterSet,
+  type RegisterState,
+  stateOf,
+} from './register-state.ts';
 import {
   EXIT_BUDGET,
-  EXIT_FETCH,
-  OFF_BUDGET,
   OFF_BUDGET_FLOORS,
   OFF_EXIT,
   OFF_FLAG_A,
@@ -31,7 +41,9 @@ import {
   OFF_FLAG_OP,
   OFF_FLAG_RESULT,
   OFF_GPR,
+  OFF_NEXT,
   OFF_RIP,
+  RSP,
 } from './state.ts';
 import { VectorLocals } from './vector-locals.ts';
 
@@ -44,8 +56,15 @@ export interface PathState extends RegisterState {
 }
 
 interface Stub {
-  readonly kind: number;
   readonly dirty: RegisterSet;
+  /** Number of its end. */
+  readonly way: number;
+}
+
+/** `target`: the region of the same module that it leads to; -1: another place. */
+interface Way {
+  readonly kind: number;
+  readonly target: number;
 }
 
 /** Registers that must be loaded before an instruction because it writes them only perhaps; by its address. */
@@ -62,16 +81,29 @@ export class RegionContext extends LoweringContext {
   readonly #vectors: VectorLocals;
   readonly #runVectors: VectorLocals;
   #current: VectorLocals;
+  readonly #direct: ReadonlySet<number>;
   readonly #stubs: Stub[] = [];
   readonly #stubNumbers = new Map<string, number>();
+  readonly #ways: Way[] = [];
   /** The short form of an exit for the interpreter: see `leave`. */
   readonly #packed: number;
+  /** An entry of the jump cache. */
+  readonly #cached: number;
 
-  constructor(code: Code, entry: number, isVector: (op: string) => boolean, preloads: Preloads) {
-    super(code, false, isVector);
+  /** `direct`: the regions of the same module, to which control goes without a look-up. */
+  constructor(
+    code: Code,
+    entry: number,
+    isVector: (op: string) => boolean,
+    preloads: Preloads,
+    direct: ReadonlySet<number>,
+  ) {
+    super(code, false, isVector, PARAM_BUDGET, PARAM_RSP);
     this.#entry = entry;
     this.#preloads = preloads;
+    this.#direct = direct;
     this.#packed = code.local('i32');
+    this.#cached = code.local('i64');
     const isConditional = (): boolean => this.#isConditional;
     this.#vectors = new VectorLocals(code, null, isConditional);
     this.#runVectors = new VectorLocals(code, this.#vectors, isConditional);
@@ -166,7 +198,7 @@ export class RegionContext extends LoweringContext {
   }
 
   protected override onGpr(index: number, read: boolean, write: boolean): void {
-    this.#on(1 << index, read, write);
+    this.#on((1 << index) & KEPT_GPRS, read, write);
   }
 
   protected override onFlags(read: number, write: number): void {
@@ -264,21 +296,19 @@ export class RegionContext extends LoweringContext {
     if (parts & PART_B) code.i32Const(REGISTER_FILE).localGet(this.flagB).i64Store(OFF_FLAG_B);
   }
 
-  #storeBudget(): void {
-    this.code.i32Const(REGISTER_FILE).localGet(this.budget).i64Store(OFF_BUDGET);
-  }
-
-  loadBudget(): void {
-    this.code.i32Const(REGISTER_FILE).i64Load(OFF_BUDGET).localSet(this.budget);
-  }
-
   override writeBack(): void {
     this.#store(this.#dirtyNow);
-    this.#storeBudget();
+    this.code
+      .i32Const(REGISTER_FILE)
+      .localGet(PARAM_RSP)
+      .i64Store(OFF_GPR + 8 * RSP);
   }
 
   override reload(): void {
-    this.loadBudget();
+    this.code
+      .i32Const(REGISTER_FILE)
+      .i64Load(OFF_GPR + 8 * RSP)
+      .localSet(PARAM_RSP);
     if (this.code.depth !== this.blockDepth) {
       // The other path did not come here: what it has in locals is to be there on this one, too.
       this.#loadGpr(this.#valid);
@@ -298,7 +328,54 @@ export class RegionContext extends LoweringContext {
     this.exit(EXIT_KIND_SLOW, this.insn.rip, this.remaining);
   }
 
+  // --- calls ---
+
+  /**
+   * Calls the guest's function at `next`, the return address being pushed: a wasm call, which gives back the guest address
+   * where control goes on. If that is our return address the registers are taken back and the region goes on; otherwise
+   * (longjmp, an exit, a stack switch) the address is passed on to our own caller. No guest state is on the wasm stack.
+   */
+  call(): void {
+    const { code, insn } = this;
+    const target = insn.operands[0]!;
+    this.#ifUsedUp();
+    this.exitDynamic(EXIT_KIND_STOP, 0);
+    code.end();
+    this.#store(this.#dirtyNow);
+    code.localGet(PARAM_DEPTH).i32Const(1).i32Add();
+    code.localGet(PARAM_BUDGET).localGet(PARAM_RSP);
+    if (target.kind === 'target' && this.#direct.has(target.address)) {
+      code.callLater(target.address);
+    } else {
+      this.#pushSlot();
+      code.callIndirect(REGION_TYPE);
+    }
+    code.localSet(PARAM_RSP).localSet(PARAM_BUDGET);
+    code
+      .i32Const(REGISTER_FILE)
+      .i32Load(OFF_NEXT)
+      .i32Const(insn.rip + insn.length)
+      .i32Ne()
+      .ifRarely();
+    code.localGet(PARAM_BUDGET).localGet(PARAM_RSP).return();
+    code.end();
+    this.meet(NONE, NONE, NOTHING_KNOWN);
+  }
+
   // --- exits ---
+
+  /** Stops where the budget is used up, before control goes to `rip`. */
+  checkBudget(rip: number): void {
+    this.#ifUsedUp();
+    this.exit(EXIT_KIND_STOP, rip, 0);
+    this.code.end();
+  }
+
+  /** Opens an `if` for what stops the run. */
+  #ifUsedUp(): void {
+    this.code.localGet(PARAM_BUDGET).i64Const(0).i64LeS().ifRarely();
+    this.code.i32Const(REGISTER_FILE).i32Const(EXIT_BUDGET).i32Store(OFF_EXIT);
+  }
 
   /**
    * Most exits are for the interpreter, and few are ever taken: where to go on and how many instructions are not executed
@@ -313,7 +390,8 @@ export class RegionContext extends LoweringContext {
       if (kind === EXIT_KIND_SLOW) kind = EXIT_KIND_FAR_SLOW;
       if (remaining > 0) this.#giveBack(remaining);
     }
-    this.#toStub(kind);
+    const isDirect = (kind === EXIT_KIND_CHAIN || kind === EXIT_KIND_FORWARD) && this.#direct.has(rip);
+    this.#toStub(kind, isDirect ? rip : -1);
   }
 
   override exitDynamic(kind: number, remaining: number): void {
@@ -326,12 +404,14 @@ export class RegionContext extends LoweringContext {
   }
 
   /** Stubs stand around the region's code, the first one innermost: their number is not known yet. */
-  #toStub(kind: number): void {
+  #toStub(kind: number, target = -1): void {
     const dirty = this.#dirtyNow;
-    const key = `${kind} ${dirty.gpr} ${dirty.xmm} ${dirty.low} ${dirty.zero}`;
+    const key = `${kind} ${target} ${dirty.gpr} ${dirty.xmm} ${dirty.low} ${dirty.zero}`;
     let stub = this.#stubNumbers.get(key);
     if (stub === undefined) {
-      stub = this.#stubs.push({ kind, dirty }) - 1;
+      let way = this.#ways.findIndex((known) => known.kind === kind && known.target === target);
+      if (way < 0) way = this.#ways.push({ kind, target }) - 1;
+      stub = this.#stubs.push({ dirty, way }) - 1;
       this.#stubNumbers.set(key, stub);
     }
     this.code.br(this.code.depth + stub);
@@ -340,92 +420,92 @@ export class RegionContext extends LoweringContext {
   /** Ends the function: opens the blocks of the stubs at `start`, where the region's code begins, and writes the stubs. */
   finish(start: number): void {
     const code = this.code;
-    const kinds = [...new Set(this.#stubs.map(({ kind }) => kind))];
     const count = this.#stubs.length;
-    code.openBlocks(start, count + kinds.length);
-    this.#stubs.forEach(({ kind, dirty }, i) => {
+    code.openBlocks(start, count + this.#ways.length);
+    this.#stubs.forEach(({ dirty, way }, i) => {
       code.end();
       this.#store(dirty);
-      // The ends stand behind all stubs, in the order of `kinds`.
-      code.br(count - 1 - i + kinds.indexOf(kind));
+      // The ends stand behind all stubs.
+      code.br(count - 1 - i + way);
     });
-    for (const kind of kinds) {
+    for (const way of this.#ways) {
       code.end();
-      this.#way(kind);
+      this.#way(way);
     }
     code.end();
   }
 
-  /** How an exit goes on, all registers being stored. */
-  #way(kind: number): void {
+  /** How an exit goes on, all registers but rsp being stored. */
+  #way({ kind, target }: Way): void {
     const code = this.code;
     if (kind === EXIT_KIND_SLOW) {
-      code.localGet(this.budget).localGet(this.#packed).i32Const(511).i32And().i64ExtendI32U().i64Add();
-      code.localSet(this.budget);
-      this.#storeBudget();
-      code.localGet(this.depthParam);
-      code.localGet(this.#packed).i32Const(9).i32ShrS().i32Const(this.#entry).i32Add().returnCall(FUNC_RESUME);
+      code.localGet(PARAM_BUDGET).localGet(this.#packed).i32Const(511).i32And().i64ExtendI32U().i64Add();
+      code.localSet(PARAM_BUDGET);
+      code.i32Const(REGISTER_FILE);
+      code.localGet(this.#packed).i32Const(9).i32ShrS().i32Const(this.#entry).i32Add().i32Store(OFF_NEXT);
+      code.localGet(PARAM_DEPTH).localGet(PARAM_BUDGET).localGet(PARAM_RSP).returnCall(FUNC_RESUME);
       return;
     }
-    this.#storeBudget();
     if (kind === EXIT_KIND_FAR_SLOW) {
-      code.localGet(this.depthParam).localGet(this.next).i32WrapI64().returnCall(FUNC_RESUME);
+      this.#storeNext();
+      code.localGet(PARAM_DEPTH).localGet(PARAM_BUDGET).localGet(PARAM_RSP).returnCall(FUNC_RESUME);
       return;
     }
     if (kind === EXIT_KIND_STOP) {
-      this.#storeRip();
-      code.i32Const(0).return();
+      this.#stop();
       return;
     }
-    code.localGet(this.budget).i32Const(0);
-    code
-      .i64Load(REGISTER_FILE + OFF_BUDGET_FLOORS + 8 * kind)
-      .i64LeS()
-      .ifRarely();
-    this.#stop(EXIT_BUDGET);
+    if (kind === EXIT_KIND_CHAIN) this.#ifUsedUp();
+    else {
+      code.localGet(PARAM_BUDGET).i32Const(REGISTER_FILE);
+      code
+        .i64Load(OFF_BUDGET_FLOORS + 8 * kind)
+        .i64LeS()
+        .ifRarely();
+      code.i32Const(REGISTER_FILE).i32Const(EXIT_BUDGET).i32Store(OFF_EXIT);
+    }
+    this.#stop();
     code.end();
-    // One above 4 GiB does not come here (lower-control.ts). At address 0 there is nothing to fetch.
-    code.localGet(this.next).i64Eqz().ifRarely();
-    this.#stop(EXIT_FETCH);
-    code.end();
-    const rip = this.#packed;
-    code.localGet(this.next).i32WrapI64().localSet(rip);
-    if (kind === EXIT_KIND_RETURN || kind === EXIT_KIND_CALL) {
-      code.localGet(rip).return();
+    if (kind === EXIT_KIND_RETURN) {
+      this.#storeNext();
+      code.localGet(PARAM_BUDGET).localGet(PARAM_RSP).return();
       return;
     }
-    code.localGet(this.depthParam).localGet(rip);
-    this.pushSlot(rip);
+    code.localGet(PARAM_DEPTH).localGet(PARAM_BUDGET).localGet(PARAM_RSP);
+    if (target >= 0) {
+      code.returnCallLater(target);
+      return;
+    }
+    this.#pushSlot();
     code.returnCallIndirect(REGION_TYPE);
   }
 
-  #storeRip(): void {
-    this.code.i32Const(REGISTER_FILE).localGet(this.next).i64Store(OFF_RIP);
-  }
-
-  #stop(reason: number): void {
-    this.#storeRip();
-    this.code.i32Const(REGISTER_FILE).i32Const(reason).i32Store(OFF_EXIT).i32Const(0).return();
-  }
-
-  /** What FUNC_LOOKUP does, in place where the jump cache knows. */
-  override pushSlot(rip: number): void {
+  /** Leaves for JavaScript, which is told why. */
+  #stop(): void {
     const code = this.code;
-    const entry = code.local('i32');
-    code.localGet(rip).localGet(rip).i32Const(16).i32ShrU().i32Xor();
+    code.i32Const(REGISTER_FILE).localGet(this.next).i64Store(OFF_RIP);
+    code.i32Const(REGISTER_FILE).i32Const(0).i32Store(OFF_NEXT);
+    code.localGet(PARAM_BUDGET).localGet(PARAM_RSP).return();
+  }
+
+  #storeNext(): void {
+    this.code.i32Const(REGISTER_FILE).localGet(this.next).i64Store32(OFF_NEXT);
+  }
+
+  /** Pushes the table slot for `next`, and stores that: what FUNC_LOOKUP does, in place where the jump cache knows. */
+  #pushSlot(): void {
+    const code = this.code;
+    const rip = this.#packed;
+    this.#storeNext();
+    code.localGet(this.next).i32WrapI64().localTee(rip).localGet(rip).i32Const(16).i32ShrU().i32Xor();
     code
       .i32Const(JUMP_CACHE_ENTRIES - 1)
       .i32And()
       .i32Const(3)
-      .i32Shl()
-      .localTee(entry);
-    code.i32Load(JUMP_CACHE, 2).localGet(rip).i32Eq().ifMostly('i32');
-    code
-      .i32Const(SLOT_INTERPRET)
-      .localGet(entry)
-      .i32Load(JUMP_CACHE + 4, 2)
-      .localTee(entry);
-    code.localGet(entry).i32Const(0).i32LtS().select();
+      .i32Shl();
+    code.i64Load(JUMP_CACHE, 3).localTee(this.#cached);
+    code.i32WrapI64().localGet(rip).i32Eq().ifMostly('i32');
+    code.localGet(this.#cached).i64Const(32).i64ShrU().i32WrapI64();
     code.else();
     code.localGet(rip).call(FUNC_LOOKUP).end();
   }

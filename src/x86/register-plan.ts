@@ -9,7 +9,7 @@
 import { ALL_PARTS, KIND_ADD, KIND_INC, KIND_LOGIC, KIND_SUB, PART_OP, partsOf } from './flags.ts';
 import type { Instruction } from './instruction.ts';
 import type { Block } from './region.ts';
-import { anyXmm, flagsSet, type RegisterSet, type RegisterState } from './register-state.ts';
+import { anyXmm, flagsSet, KEPT_GPRS, type RegisterSet, type RegisterState } from './register-state.ts';
 import type { Structure } from './structure.ts';
 import { addUsage, noUsage, type Usage, type UsageModel } from './usage.ts';
 
@@ -42,6 +42,8 @@ interface UpperEffect {
 interface BlockUse {
   readonly used: Registers;
   readonly written: Registers;
+  /** General registers written, rsp too. */
+  readonly changed: number;
   /** XMM registers of which more than the low half is used or written. */
   readonly whole: number;
   readonly effects: readonly UpperEffect[];
@@ -220,7 +222,7 @@ export class RegisterPlan {
       }
     }
     const calls = blocks.some((block) => block.calls);
-    const changes = blocks.reduce((mask, { written }) => mask | (written.gpr & 0xffff), 0);
+    const changes = blocks.reduce((mask, { changed }) => mask | changed, 0);
     return { used, whole: wholeOf(blocks), copies, copied, calls, changes };
   }
 
@@ -306,8 +308,9 @@ function useOf({ insns, callee }: Block, model: UsageModel): BlockUse {
   }
   const { flow } = insns.at(-1)!;
   return {
-    used: { gpr: (usage.gprUsed & 0xffff) | flagsUsed, xmm: usage.xmmUsed & 0xffff },
-    written: { gpr: (usage.gprWritten & 0xffff) | flagsSet(parts).gpr, xmm: usage.xmmWritten & 0xffff },
+    used: { gpr: (usage.gprUsed & KEPT_GPRS) | flagsUsed, xmm: usage.xmmUsed & 0xffff },
+    written: { gpr: (usage.gprWritten & KEPT_GPRS) | flagsSet(parts).gpr, xmm: usage.xmmWritten & 0xffff },
+    changed: usage.gprWritten & 0xffff,
     whole: usage.xmmWhole,
     effects,
     calls: (flow === 'call' && callee === 0) || flow === 'call-indirect',

@@ -3,6 +3,8 @@
  * translation time, so nothing is loaded that is not used and nothing stored that was not written on the way to an exit.
  */
 
+import { RSP } from './state.ts';
+
 /** Bit masks; the parts of the flags are more general registers. Of XMM registers see vector-locals.ts. */
 export interface RegisterSet {
   gpr: number;
@@ -11,6 +13,9 @@ export interface RegisterSet {
   low: number;
   zero: number;
 }
+
+/** The general registers that this is about: rsp is always in its local. */
+export const KEPT_GPRS = 0xffff & ~(1 << RSP);
 
 /** Where the parts of the flags (flags.ts) begin. */
 const FLAGS_SHIFT = 16;

@@ -45,9 +45,11 @@ export class Repair {
     const size = access & 0xffff;
     const write = access >>> 16 !== 0;
     if (full >= BigInt(USER_END)) {
-      // Of an access over the border of what is canonical no byte is touched.
-      const end = BigInt.asUintN(64, full + BigInt(Math.max(0, size - 1)));
-      return this.#pageFault(isCanonical(end) ? full : end, write);
+      // Of an access over the border of what is canonical no byte is touched. Ten bytes, a number of the x87, are two
+      // accesses: its significand's comes first.
+      const first = size === 10 ? 8 : size;
+      const end = BigInt.asUintN(64, full + BigInt(Math.max(0, first - 1)));
+      return this.#pageFault(isCanonical(full) && !isCanonical(end) ? end : full, write);
     }
     const address = Number(full);
     if (!this.isAlone && write && this.#touchesCode(address, size)) {

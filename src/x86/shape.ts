@@ -31,7 +31,8 @@ const words = (text: string): Set<string> => new Set(text.split(/\s+/));
 /** Mnemonics that touch no general register but their operands, or (stack, shift count) read it before they write. */
 const GPR_OPERANDS = words(
   `mov movzx movsx movsxd lea add adc sub sbb cmp and or xor test inc dec neg not bswap cmovcc setcc imul2 push pop xchg xadd
-   call jmp shl shr sar rol ror bt bts btr btc bsf bsr tzcnt lzcnt popcnt crc32 movnti nop prefetch endbr64`,
+   call jmp shl shr sar rol ror bt bts btr btc bsf bsr tzcnt lzcnt popcnt crc32 movnti nop prefetch endbr64
+   lar lsl verr verw lss lfs lgs mov_seg`,
 );
 /** Vector mnemonics with registers beside their operands. */
 const VECTOR_IMPLICIT = words(

@@ -1,11 +1,21 @@
 /**
- * What one address space runs, by guest address: the funcref table of its regions, and its interpreter for what is not
+ * What one address space runs, by guest address: the table of its regions, and its interpreter for what is not
  * translated yet. The jump cache in the guest's memory maps guest addresses to either; what it misses is looked up here.
  */
 
 import type { AddressSpace } from '../lvm/address-space.ts';
 import { type CodeTier, ENTRY_KIND } from '../lvm/cpu.ts';
-import { COMPARED, COMPARED_SIZE, PAGE_SHIFT, RECORDS, REGISTER_FILE, STATE_CODE } from '../lvm/layout.ts';
+import {
+  COMPARED,
+  COMPARED_SIZE,
+  JUMP_CACHE,
+  JUMP_RECORDS,
+  PAGE_SHIFT,
+  RECORDS,
+  REGISTER_FILE,
+  STATE_CODE,
+} from '../lvm/layout.ts';
+import { SLOT_INTERPRET } from './calling.ts';
 import {
   type CodeGroup,
   type CodeModule,
@@ -16,16 +26,15 @@ import {
   type Piece,
 } from './code-group.ts';
 import { Interpreter } from './interpreter.ts';
-import { SLOT_INTERPRET, SLOT_UNFETCHABLE } from './lowering.ts';
-import { type HelperImports, jumpCacheEntry, type ModuleImports, TABLE_LIMIT } from './module.ts';
+import { type HelperImports, jumpCacheEntry, type ModuleImports } from './module.ts';
 import { EXIT_FETCH, EXIT_RESUME, OFF_AHEAD, OFF_AHEAD_SIZE, OFF_EXIT, OFF_RIP } from './state.ts';
 import type { Translations } from './translations.ts';
 
-/** Returns the next rip or 0: as a signed 32-bit integer, the way wasm gives it. */
-export type RegionFunction = (depth: number, rip: number) => number;
+/** As JavaScript has what is of REGION_TYPE. */
+export type RegionFunction = (depth: number, budget: bigint, rsp: bigint) => unknown;
 
 /** Samples after which a region is hot. */
-const HOT_SAMPLES = 3;
+const HOT_SAMPLES = 8;
 
 interface Loaded {
   readonly exports: WebAssembly.Exports;
@@ -37,15 +46,19 @@ export class SpaceCode implements CodeSpace {
   readonly space: AddressSpace;
   readonly interpreter: Interpreter;
   readonly #translations: Translations;
+  /** Of regions, and of step functions (the first: none). */
   readonly #table: WebAssembly.Table;
+  readonly #steps: WebAssembly.Table;
+  readonly #unfetchable: WebAssembly.ExportValue;
+  #stepCount = 1;
   readonly #imports: { readonly env: ModuleImports & WebAssembly.ModuleImports };
   readonly #same: (a: number, b: number, length: number) => number;
-  readonly #interpret: RegionFunction;
+  /** (slot, rip): runs what is in the slot. Returns the next rip or 0: as a signed 32-bit integer, the way wasm gives it. */
+  readonly #enter: (slot: number, rip: number) => number;
   readonly #single: (record: number) => number;
   readonly #often: number;
   readonly #slots = new Map<number, number>();
-  /** By slot: the function, for calls from JavaScript, and the group that it is of. */
-  readonly #functions: (RegionFunction | null)[] = [null, null];
+  /** By slot: the group that its function is of. */
   readonly #owners: (CodeGroup | null)[] = [null, null];
   readonly #freeSlots: number[] = [];
   readonly #loaded = new Map<CodeModule, Loaded>();
@@ -68,33 +81,30 @@ export class SpaceCode implements CodeSpace {
     this.space = space;
     this.#translations = translations;
     const { memory } = space;
-    const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024, maximum: TABLE_LIMIT });
     this.#often = often;
     this.interpreter = new Interpreter(space, translations.steps, this, Math.min(often, 0x1_0000));
     const env: HelperImports & WebAssembly.ModuleImports = {
       memory,
-      table,
       resolve: (rip) => this.resolve(rip >>> 0),
       record: (rip) => this.#record(rip >>> 0),
       heat: (rip) => {
         if (often !== Number.POSITIVE_INFINITY) this.#region(rip >>> 0);
       },
     };
-    const { lookup, flags, mulhu, crc32c, resume, unfetchable, interpret, single, same } = new WebAssembly.Instance(
-      translations.helpers,
-      { env },
-    ).exports as Record<string, WebAssembly.ExportValue>;
-    table.set(SLOT_UNFETCHABLE, unfetchable);
-    table.set(SLOT_INTERPRET, interpret);
-    this.#interpret = interpret as RegionFunction;
+    const { regions, steps, lookup, flags, mulhu, divlu, crc32c, resume, unfetchable, interpret, enter, single, same } =
+      new WebAssembly.Instance(translations.helpers, { env }).exports as Record<string, WebAssembly.ExportValue>;
+    this.#table = regions as WebAssembly.Table;
+    this.#steps = steps as WebAssembly.Table;
+    this.#unfetchable = unfetchable!;
+    this.#table.set(SLOT_INTERPRET, interpret);
+    this.#enter = enter as (slot: number, rip: number) => number;
     this.#single = single as (record: number) => number;
     this.#same = same as (a: number, b: number, length: number) => number;
-    this.#table = table;
-    const exported = { lookup: lookup!, flags: flags!, mulhu: mulhu!, crc32c: crc32c!, resume: resume! };
-    this.#imports = { env: { ...imports, memory, table, ...exported } };
+    const exported = { lookup: lookup!, flags: flags!, mulhu: mulhu!, divlu: divlu!, crc32c: crc32c!, resume: resume! };
+    this.#imports = { env: { ...imports, memory, regions: regions!, ...exported } };
   }
 
-  /** What there is for `rip` as the jump cache has it, as a positive number; 0 where nothing can be fetched. */
+  /** What there is for `rip`, a record's address or a table slot; 0 where nothing can be fetched. The jump cache has it then. */
   resolve(rip: number): number {
     let found = this.#slots.get(rip);
     // Without room it is translated, which needs none.
@@ -107,7 +117,8 @@ export class SpaceCode implements CodeSpace {
     const at = jumpCacheEntry(rip);
     const { view } = this.space;
     view.setUint32(at, rip, true);
-    view.setUint32(at + 4, found, true);
+    view.setUint32(at + 4, found >= RECORDS ? SLOT_INTERPRET : found, true);
+    if (found >= RECORDS) view.setUint32(JUMP_RECORDS + (at - JUMP_CACHE) / 2, found, true);
     return found;
   }
 
@@ -161,9 +172,9 @@ export class SpaceCode implements CodeSpace {
   }
 
   add(run: WebAssembly.ExportValue): number {
-    const slot = this.#newSlot();
-    this.#table.set(slot, run);
-    return slot;
+    if (this.#stepCount === this.#steps.length) this.#steps.grow(this.#stepCount, run);
+    this.#steps.set(this.#stepCount, run);
+    return this.#stepCount++;
   }
 
   isRegion(rip: number): boolean {
@@ -187,8 +198,7 @@ export class SpaceCode implements CodeSpace {
 
   /** Runs what `resolve` has found for `rip`. Returns the next rip or 0. */
   call(found: number, rip: number): number {
-    const run = found >= RECORDS ? this.#interpret : this.#functions[found]!;
-    return run(0, rip) >>> 0;
+    return this.#enter(found >= RECORDS ? SLOT_INTERPRET : found, rip) >>> 0;
   }
 
   isReached(rip: number): boolean {
@@ -229,7 +239,7 @@ export class SpaceCode implements CodeSpace {
     else this.#region(rip);
     const slot = this.#slots.get(rip);
     const group = slot === undefined ? null : this.#owners[slot]!;
-    if (group !== null) for (const run of this.load(group)) run(-1, 0);
+    if (group !== null) for (const run of this.load(group)) run(-1, 0n, 0n);
   }
 
   /** Puts hot code in the place of the region at `rip`. */
@@ -255,7 +265,6 @@ export class SpaceCode implements CodeSpace {
         this.#release(owner);
       }
       this.#owners[slot] = group;
-      this.#functions[slot] = run[i]!;
       this.#table.set(slot, run[i]!);
     });
     for (const page of group.pages) {
@@ -268,10 +277,9 @@ export class SpaceCode implements CodeSpace {
   #newSlot(): number {
     const free = this.#freeSlots.pop();
     if (free !== undefined) return free;
-    const slot = this.#functions.length;
-    this.#functions.push(null);
+    const slot = this.#owners.length;
     this.#owners.push(null);
-    if (slot >= this.#table.length) this.#table.grow(this.#table.length);
+    if (slot >= this.#table.length) this.#table.grow(this.#table.length, this.#unfetchable);
     return slot;
   }
 
@@ -318,7 +326,6 @@ export class SpaceCode implements CodeSpace {
       group.pieces.forEach(({ entry }, i) => {
         const slot = this.#slots.get(entry);
         if (slot === undefined || this.#owners[slot] !== group) return;
-        this.#functions[slot] = run[i]!;
         this.#table.set(slot, run[i]!);
       });
     }
@@ -341,8 +348,7 @@ export class SpaceCode implements CodeSpace {
       if (slot === undefined || this.#owners[slot] !== group) continue;
       this.#slots.delete(entry);
       this.#owners[slot] = null;
-      this.#functions[slot] = null;
-      this.#table.set(slot, null);
+      this.#table.set(slot, this.#unfetchable);
       this.#freeSlots.push(slot);
       this.#forget(entry);
     }

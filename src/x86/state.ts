@@ -24,6 +24,14 @@ export const R13 = 13;
 export const R14 = 14;
 export const R15 = 15;
 
+/** Segment registers in the encoding's order. */
+export const ES = 0;
+export const CS = 1;
+export const SS = 2;
+export const DS = 3;
+export const FS = 4;
+export const GS = 5;
+
 /** Offsets in the register file, bytes. Multiples of the field's size. */
 export const OFF_GPR = 0; // 16 × u64
 export const OFF_RIP = 128; // u64
@@ -51,8 +59,10 @@ export const OFF_FIP = 456; // u64
 export const OFF_FDP = 464; // u64
 /** Physical registers R0 … R7 (not the stack's ST(i)), 16 bytes each, 10 used. */
 export const OFF_ST = 480; // 8 × 16 bytes
+/** What ES, DS, FS and GS were loaded with, by their numbers in the encoding; of CS and SS nothing is kept (x86/lower-segment.ts). */
+export const OFF_SELECTORS = 608; // 6 × u16
 /** End of a thread's context; what follows belongs to the run in progress, not to the guest. */
-export const CONTEXT_SIZE = 608;
+export const CONTEXT_SIZE = 624;
 
 /** Instructions left in the run in progress, i64 (may go below zero by less than one region). */
 export const OFF_BUDGET = 640; // i64
@@ -61,6 +71,8 @@ export const OFF_EXIT = 648; // u32
 export const OFF_EXIT_VECTOR = 652; // u32: an exception vector (#DE 0 … #XM 19)
 export const OFF_EXIT_ADDRESS = 656; // u64: the address a page fault was about
 export const OFF_EXIT_ERROR = 664; // u32: page-fault error code (bit 0 present, 1 write, 4 instruction fetch)
+/** Where a region returns to, 0 for JavaScript (OFF_EXIT tells why); where one begins that is called by its address. */
+export const OFF_NEXT = 668; // u32
 /** A check of several stores at once that failed: where they begin, and their bytes (0: there is none). */
 export const OFF_AHEAD = 672; // u32
 export const OFF_AHEAD_SIZE = 676; // u32
@@ -104,6 +116,8 @@ export const ARITHMETIC_FLAGS = CF | PF | AF | ZF | SF | OF;
 export const FLAGS_BITS = 0;
 
 export const MXCSR_DEFAULT = 0x1f80;
+/** In OFF_MXCSR, no bit of the guest's: sticky flags are set with the default settings too. Tests set it (test/cpu/sticky-cpu.ts). */
+export const MXCSR_EXACT = 0x8000_0000;
 export const FCW_DEFAULT = 0x037f;
 
 /**
@@ -185,7 +199,17 @@ export class Context {
     return this.u64[OFF_GS_BASE >> 3]!;
   }
 
+  /** As arch_prctl(2) sets it: the selector becomes null. */
   set fsBase(value: bigint) {
-    this.u64[OFF_FS_BASE >> 3] = BigInt.asUintN(64, value);
+    this.#setBase(FS, OFF_FS_BASE, value);
+  }
+
+  set gsBase(value: bigint) {
+    this.#setBase(GS, OFF_GS_BASE, value);
+  }
+
+  #setBase(segment: number, base: number, value: bigint): void {
+    this.u64[base >> 3] = BigInt.asUintN(64, value);
+    this.u8.fill(0, OFF_SELECTORS + 2 * segment, OFF_SELECTORS + 2 * segment + 2);
   }
 }

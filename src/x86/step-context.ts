@@ -6,8 +6,9 @@
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Code } from '../wasm/emitter.ts';
 import type { Access } from './access.ts';
+import { EXIT_KIND_CHAIN, EXIT_KIND_FORWARD, EXIT_KIND_STOP, FUNC_FIX } from './calling.ts';
 import type { ImmediateOperand, Instruction, MemoryOperand, TargetOperand } from './instruction.ts';
-import { EXIT_KIND_CHAIN, EXIT_KIND_FORWARD, EXIT_KIND_STOP, FUNC_FIX, LoweringContext } from './lowering.ts';
+import { LoweringContext } from './lowering.ts';
 import { REC_DISP, REC_GPR, REC_IMM, REC_NEXT, REC_RIP, REC_XMM, WAY_UNDONE } from './record.ts';
 import { directionOf, FIRST_PARAMETER, isAbsolute, isRecorded, PARAMETERS } from './shape.ts';
 import {

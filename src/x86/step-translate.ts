@@ -4,6 +4,7 @@
  */
 
 import { Code, type FunctionBody } from '../wasm/code.ts';
+import { EXIT_KIND_CALL, STEP_PARAMETERS } from './calling.ts';
 import type { Instruction, Operand } from './instruction.ts';
 import { lowerCall, lowerDeparture, lowerLoop } from './lower-control.ts';
 import type { Lowering } from './lowering.ts';
@@ -12,7 +13,7 @@ import { VECTOR_UD } from './state.ts';
 import { addStepUsage, noStepUsage, StepContext } from './step-context.ts';
 
 export class StepTranslator {
-  readonly #code = new Code(0, 2, 1 << 12);
+  readonly #code = new Code(0, STEP_PARAMETERS, 1 << 12);
   readonly #lowerings: ReadonlyMap<string, Lowering>;
 
   constructor(lowerings: ReadonlyMap<string, Lowering>) {
@@ -69,7 +70,8 @@ export class StepTranslator {
       }
       case 'call':
       case 'call-indirect':
-        lowerCall(ctx, insn, new Set());
+        lowerCall(ctx, insn);
+        ctx.exitDynamic(EXIT_KIND_CALL, 0);
         return;
       default:
         lowerDeparture(ctx, insn);

@@ -17,7 +17,7 @@
  *   S the immediate's byte, sign-extended to p; P an immediate of 4 (2) bytes for p; u an unsigned byte; W an unsigned
  *   word; n no access (lea); e x87 environment (28 or 14); a x87 state (108 or 94); f FXSAVE area (512);
  *   m: 4, or 2 when the operand size is 2 (movsxd's source); c: 8, or 16 with REX.W (cmpxchg8b/16b)
- *   h: register by operand size, memory 2 bytes (mov from segment register); i, k: register 4 bytes, memory 2, 1 (pinsrw, pinsrb)
+ *   g: a far pointer, 2 bytes more than the operand size; h: register by operand size, memory 2 bytes (selectors); i, k: register 4 bytes, memory 2, 1 (pinsrw, pinsrb)
  * attributes: lock (LOCK allowed with a memory destination), wN (the operation size is N bytes).
  */
 
@@ -134,6 +134,10 @@ ff /1 dec Ev lock
 ff /2 call Eq
 ff /4 jmp Eq
 ff /6 push Ep
+0f00 /4 verr Ew
+0f00 /5 verw Ew
+0f02 lar Gv,Eh
+0f03 lsl Gv,Eh
 0f05 syscall
 0f0b ud2
 0f0d mem prefetch Mb
@@ -152,18 +156,23 @@ ff /6 push Ep
 0f80+cc jcc Jz
 0f90+cc setcc Eb
 0fa0 push_seg - wp
+0fa1 pop_seg - wp
 0fa2 cpuid
 0fa3 bt Ev,Gv
 0fa4 shld Ev,Gv,Iu
 0fa5 shld Ev,Gv,Cb
 0fa8 push_seg - wp
+0fa9 pop_seg - wp
 0fab bts Ev,Gv lock
 0fac shrd Ev,Gv,Iu
 0fad shrd Ev,Gv,Cb
 0faf imul Gv,Ev
 0fb0 cmpxchg Eb,Gb lock
 0fb1 cmpxchg Ev,Gv lock
+0fb2 mem lss Gv,Mg
 0fb3 btr Ev,Gv lock
+0fb4 mem lfs Gv,Mg
+0fb5 mem lgs Gv,Mg
 0fb6 movzx Gv,Eb
 0fb7 movzx Gv,Ew
 0fb8 f3 popcnt Gv,Ev
@@ -244,8 +253,6 @@ ff /5 mem jmp_far Mt
 0f30 wrmsr
 0f32 rdmsr
 0f33 rdpmc
-0fa1 pop_seg
-0fa9 pop_seg
 `;
 
 const SSE = `

@@ -81,6 +81,10 @@ const FLAGS: Record<string, FlagEffect> = {
   bsf: { written: ZF, undefined: CF | OF | SF | AF | PF },
   bsr: { written: ZF, undefined: CF | OF | SF | AF | PF },
   cmpxchg8b: { written: ZF },
+  lar: { written: ZF },
+  lsl: { written: ZF },
+  verr: { written: ZF },
+  verw: { written: ZF },
   popcnt: { written: ALL },
   // Shifts by a nonzero count; the decoder adjusts to immediate counts and to CL (see `shiftFlags`).
   shl: { written: ALL & ~(AF | OF), undefined: AF | OF },

@@ -1,6 +1,7 @@
 /**
- * A region becomes a WebAssembly function `(depth, rip) → next rip or 0`. Called with a negative depth it does nothing:
- * V8 compiles a function when it is first called, and so it can be made to (VirtualCpu.warm).
+ * A region becomes a WebAssembly function of REGION_TYPE. Where calls are nested too deep already it does nothing but give
+ * back its address, to unwind to the dispatcher. V8 compiles a function when it is first called, and so it can be made to
+ * (VirtualCpu.warm).
  *
  * Where a run may stop for its budget is part of what the guest is, not of how it was translated: before the target of a
  * taken branch that does not go forward, of a call or an indirect jump, and between the iterations of a REP instruction;
@@ -13,22 +14,32 @@
  * irreducible graphs get a loop with br_table.
  */
 
+import { REGISTER_FILE } from '../lvm/layout.ts';
 import { Code, type FunctionBody } from '../wasm/code.ts';
 import { type Known, NOTHING_KNOWN, RegionAccesses } from './access.ts';
+import {
+  DEPTH_LIMIT,
+  EXIT_KIND_CHAIN,
+  EXIT_KIND_FORWARD,
+  PARAM_BUDGET,
+  PARAM_DEPTH,
+  PARAM_RSP,
+  REGION_PARAMETERS,
+} from './calling.ts';
 import type { Instruction } from './instruction.ts';
 import { lowerCall, lowerDeparture, lowerInlinedCall, lowerInlinedReturn, lowerLoop } from './lower-control.ts';
 import { integerLowerings } from './lower-integer.ts';
 import { sseLowerings } from './lower-sse.ts';
 import { stringLowerings } from './lower-string.ts';
 import { x87Lowerings } from './lower-x87.ts';
-import { EXIT_KIND_CHAIN, EXIT_KIND_FORWARD, type Lowering } from './lowering.ts';
+import type { Lowering } from './lowering.ts';
 import { blockKey, type Region } from './region.ts';
 import { type Preloads, RegionContext } from './region-context.ts';
 import { RegisterPlan } from './register-plan.ts';
 import { intersection, type RegisterSet } from './register-state.ts';
 import { findRun, type Run } from './sse-run.ts';
 import { type StackFrame, stackFrames } from './stack-frame.ts';
-import { ARITHMETIC_FLAGS, VECTOR_UD } from './state.ts';
+import { ARITHMETIC_FLAGS, OFF_NEXT, VECTOR_UD } from './state.ts';
 import { type Structure, structureOf } from './structure.ts';
 import { successorsOf } from './successors.ts';
 import { UsageModel } from './usage.ts';
@@ -52,7 +63,7 @@ export function isImplemented(insn: Instruction): boolean {
 }
 
 export class Translator {
-  readonly #code = new Code(0, 2, 1 << 16);
+  readonly #code = new Code(0, REGION_PARAMETERS.length, 1 << 16);
   readonly #model = new UsageModel();
 
   /**
@@ -84,7 +95,6 @@ class RegionTranslator {
   readonly #region: Region;
   readonly #structure: Structure;
   readonly #plan: RegisterPlan;
-  readonly #direct: ReadonlySet<number>;
   readonly #stackFrames: readonly StackFrame[];
   /** Wasm block whose end is before a merge node, loop of a loop header. */
   readonly #forward = new Map<number, number>();
@@ -108,9 +118,8 @@ class RegionTranslator {
     direct: ReadonlySet<number>,
   ) {
     this.#model = model;
-    this.#direct = direct;
     this.#code = code;
-    this.#ctx = new RegionContext(code, region.entry, isVector, preloads);
+    this.#ctx = new RegionContext(code, region.entry, isVector, preloads, direct);
     this.#region = region;
     this.#stackFrames = stackFrames(region);
     this.#structure = structure;
@@ -121,11 +130,11 @@ class RegionTranslator {
   run(): boolean {
     const ctx = this.#ctx;
     const code = this.#code;
-    code.localGet(ctx.depthParam).i32Const(0).i32LtS().ifRarely();
-    code.i32Const(0).return();
+    code.localGet(PARAM_DEPTH).i32Const(DEPTH_LIMIT).i32GtU().ifRarely();
+    code.i32Const(REGISTER_FILE).i32Const(this.#region.entry).i32Store(OFF_NEXT);
+    code.localGet(PARAM_BUDGET).localGet(PARAM_RSP).return();
     code.end();
     const start = code.length;
-    ctx.loadBudget();
     this.#arrive(0);
     if (this.#structure.reducible) this.#tree(this.#structure, 0);
     else this.#dispatcher();
@@ -211,11 +220,7 @@ class RegionTranslator {
       ctx.exit(mayStop ? EXIT_KIND_CHAIN : EXIT_KIND_FORWARD, rip, 0);
       return;
     }
-    if (mayStop) {
-      this.#code.localGet(ctx.budget).i64Const(0).i64LeS().ifRarely();
-      ctx.exit(EXIT_KIND_CHAIN, rip, 0);
-      this.#code.end();
-    }
+    if (mayStop) ctx.checkBudget(rip);
     this.#arrive(to);
     if (this.#dispatch >= 0) {
       this.#code.i32Const(to).localSet(this.#pc).brTo(this.#dispatch);
@@ -321,7 +326,8 @@ class RegionTranslator {
           this.#goto(node, target.address, false, callee);
           return;
         }
-        lowerCall(ctx, insn, this.#direct);
+        lowerCall(ctx, insn);
+        ctx.call();
         this.#goto(node, next, false);
         return;
       }

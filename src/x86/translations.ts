@@ -10,6 +10,7 @@
 import type { AddressSpace } from '../lvm/address-space.ts';
 import { PROT_WRITE } from '../lvm/layout.ts';
 import type { FunctionBody } from '../wasm/code.ts';
+import { REGION_TYPE } from './calling.ts';
 import {
   bytesOf,
   CodeGroup,
@@ -32,7 +33,9 @@ import { Translator } from './translate.ts';
 /** Instructions of a region when control comes there often … */
 const COLD_LIMIT = 100;
 /** … and when the guest spends time in it. TurboFan's time grows faster than a function's size. */
-export const HOT_LIMIT = 150;
+const HOT_LIMIT = 150;
+/** … and with the small functions that are called in it: the longest that any region is. */
+export const REGION_LIMIT = 250;
 /** Regions of a hot group, and instructions after which no more are added. */
 const HOT_REGIONS = 12;
 const HOT_INSTRUCTIONS = 1000;
@@ -230,7 +233,7 @@ export class Translations {
       for (const { insns } of blocks) this.figures.instructions += insns.length;
     }
     this.figures.groups++;
-    const wasm = linkModule([pieces.map(({ entry }, i) => ({ name: entry, body: bodies[i]! }))]);
+    const wasm = linkModule(REGION_TYPE, [pieces.map(({ entry }, i) => ({ name: entry, body: bodies[i]! }))]);
     return this.#keep(space, { group: new CodeGroup(kind, pieces, new CodeModule(wasm), 0), bodies });
   }
 
@@ -269,8 +272,8 @@ function keysOf(space: AddressSpace, { pages, pieces }: CodeGroup): CodeKey[] {
 
 /** With the small functions that it calls. */
 function hotRegion(code: CodeSpace, rip: number): Region {
-  const region = discover(code.space, rip, HOT_LIMIT);
-  return endAtLoopHeads(inlineCalls(code.space, region, HOT_LIMIT, (entry) => code.isReached(entry)));
+  const region = endAtLoopHeads(discover(code.space, rip, HOT_LIMIT));
+  return inlineCalls(code.space, region, REGION_LIMIT, (entry) => code.isReached(entry));
 }
 
 /** The region and those that it goes to, breadth first. */

@@ -160,8 +160,30 @@ export function compareResults(c: CpuCase, expected: CpuResult, actual: CpuResul
 export function whyNotComparable(c: CpuCase, expected: CpuResult, actual: CpuResult): string | null {
   if (isNarrowBranch(expected, actual)) return "a branch with an operand-size prefix: 16 bits wide on AMD's processors";
   if (isShortUndefined(c, expected, actual)) return "UD0 or UD1 at a page's end: AMD's processors read no ModRM byte";
+  if (isEmulated(c, actual)) return 'SGDT and the like, jumped to: Linux emulates them where the processor has UMIP';
+  if (isExtended(c, actual)) return 'AVX and the like, jumped to: the host has it';
+  if (usesFs(c, actual)) return "an access through FS, jumped to: the harness's own thread-local memory";
+  if (isFarTransfer(c, expected, actual)) return 'far transfers that get as far as the new stack: here all are refused';
   if (isMisalignedMode(c, actual)) return "MXCSR's bit 17: a mode of AMD's processors";
   return null;
+}
+
+/**
+ * Whether it may be that `actual` lacks sticky flags of MXCSR and nothing else: the case has loaded MXCSR, and the flags are
+ * missing there, or STMXCSR has given them to others. That they are what differs sticky-cpu.ts must show.
+ */
+export function mayLackStickyFlags(
+  c: CpuCase,
+  texts: readonly string[],
+  expected: CpuResult,
+  actual: CpuResult,
+): boolean {
+  const has = (ops: RegExp): boolean => c.forms.some((id) => ops.test(FORMS[id]!.op));
+  if (!has(/^(ldmxcsr|fxrstor)/)) return false;
+  if (has(/^stmxcsr/)) return true;
+  const of = ({ fx }: CpuResult): number => (fx[24]! | (fx[25]! << 8)) & mxcsrMask(c);
+  const missing = of(expected) ^ of(actual);
+  return texts.length === 1 && missing < 64 && (missing & of(expected)) === missing;
 }
 
 /** AMD's processors give a near branch with an operand-size prefix a 16-bit target, Intel's ignore the prefix. */
@@ -173,6 +195,29 @@ function isNarrowBranch(expected: CpuResult, actual: CpuResult): boolean {
 function isShortUndefined(c: CpuCase, expected: CpuResult, actual: CpuResult): boolean {
   if (expected.vector !== VECTOR_UD || actual.vector !== VECTOR_PF || expected.rip !== actual.rip) return false;
   return /^ud[01]$/.test(instructionAt(c, Number(actual.rip) - CODE - c.place)?.op ?? '');
+}
+
+/** The generator makes none of these (generate.ts), but code can jump into the middle of an instruction. */
+function isEmulated(c: CpuCase, actual: CpuResult): boolean {
+  if (actual.vector !== VECTOR_GP) return false;
+  return /^(sgdt|sidt|sldt|smsw|str)$/.test(instructionAt(c, Number(actual.rip) - CODE - c.place)?.op ?? '');
+}
+
+/** The generator makes none. */
+function usesFs(c: CpuCase, actual: CpuResult): boolean {
+  const insn = instructionAt(c, Number(actual.rip) - CODE - c.place);
+  return actual.vector === VECTOR_PF && (insn?.operands.some((o) => o.kind === 'mem' && o.segment === 'fs') ?? false);
+}
+
+/** VEX and EVEX prefixes, which the generator does not make. */
+function isExtended(c: CpuCase, actual: CpuResult): boolean {
+  return actual.vector === VECTOR_UD && /^(c4|c5|62)$/.test(hex(c.code[Number(actual.rip) - CODE - c.place] ?? 0));
+}
+
+/** A far return to a selector that is one, by chance: the processor goes on to the stack pointer that it would pop. */
+function isFarTransfer(c: CpuCase, expected: CpuResult, actual: CpuResult): boolean {
+  if (actual.vector !== VECTOR_GP || expected.vector !== VECTOR_PF || expected.rip !== actual.rip) return false;
+  return /^(retf|iret|call_far|jmp_far)/.test(instructionAt(c, Number(actual.rip) - CODE - c.place)?.op ?? '');
 }
 
 /** MXCSR's bit 17, which the virtual CPU refuses to load, is a mode of AMD's processors (misaligned SSE). */
@@ -188,7 +233,10 @@ function isMisalignedMode(c: CpuCase, actual: CpuResult): boolean {
 
 function instructionAt(c: CpuCase, offset: number): Instruction | null {
   if (offset < 0 || offset >= c.code.length) return null;
-  const decoded = decode(c.code, offset, CODE + c.place + offset);
+  // Behind the code stands INT3.
+  const bytes = new Uint8Array(c.code.length + 15).fill(0xcc);
+  bytes.set(c.code);
+  const decoded = decode(bytes, offset, CODE + c.place + offset);
   return isDecodeError(decoded) ? null : decoded;
 }
 

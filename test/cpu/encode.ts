@@ -29,7 +29,7 @@ export class Encoder {
     // AMD's processors give a near branch with an operand-size prefix a 16-bit target, Intel's ignore the prefix.
     const branch = form.operands.some((o) => o.at === 'J');
     const sized =
-      !branch && (form.operands.some((o) => 'vzypsPSchikm'.includes(o.type)) || ['cbw', 'cwd'].includes(form.op));
+      !branch && (form.operands.some((o) => 'vzypsPScghikm'.includes(o.type)) || ['cbw', 'cwd'].includes(form.op));
     const stack = form.stackSize || form.operands.some((o) => o.type === 'p');
     const width = sized ? random.below(3) : 0;
     let rex = 0;

@@ -24,7 +24,6 @@ const NOT_COMPARED: Readonly<Record<string, string>> = {
   sldt: 'Linux emulates it where the processor has UMIP',
   smsw: 'Linux emulates it where the processor has UMIP',
   str: 'Linux emulates it where the processor has UMIP',
-  pop_seg: "would change the base of the harness's own thread-local memory",
 };
 
 /**
@@ -39,7 +38,7 @@ const READ_C1 = new Set(['fnstsw']);
 const ALONE = new Set(
   'fnstenv fnsave fxsave'.split(' ').concat(
     // … set flags that the generator does not follow, or end in another place, …
-    'popf syscall int iret retf call_far jmp_far mov_seg'.split(' '),
+    'popf syscall int iret retf call_far jmp_far'.split(' '),
     // … are approximations.
     [...APPROXIMATE, ...APPROXIMATE_SSE],
   ),
@@ -305,15 +304,8 @@ export class Generator {
     if (i.op === 'retf' && i.operands[0]?.kind === 'imm' && i.operands[0].value > 64n) return false;
     // A system call of the 32-bit interface.
     if (i.op === 'int' && i.operands[0]?.kind === 'imm' && (i.operands[0].value & 0xffn) === 0x80n) return false;
-    // The base of the harness's own thread-local memory, and of the cases'.
-    if (
-      i.op === 'mov_seg' &&
-      i.operands[0]?.kind === 'reg' &&
-      i.operands[0].file === 'seg' &&
-      i.operands[0].index > 3
-    ) {
-      return false;
-    }
+    // To AMD's processors a far pointer with REX.W has an offset of 32 bits, as without.
+    if (/^l[sfg]s$/.test(i.op) && i.size === 8) return false;
     // By more than 16 bits the result is undefined.
     if ((i.op === 'shld' || i.op === 'shrd') && i.size === 2) {
       const count = i.operands[2]!;

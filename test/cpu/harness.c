@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <asm/prctl.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -86,7 +87,17 @@ __asm__(
 static const int greg_order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
                                    REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
 
+/* The C library's thread-local memory; a case may have loaded FS. */
+static unsigned long fs_base;
+
+/* Nothing of the C library before this one is through. */
+static void set_base(int segment, unsigned long base) {
+  long result;
+  __asm__ volatile("syscall" : "=a"(result) : "a"(SYS_arch_prctl), "D"(segment), "S"(base) : "rcx", "r11", "memory");
+}
+
 static void on_signal(int signo, siginfo_t *info, void *context) {
+  set_base(ARCH_SET_FS, fs_base);
   ucontext_t *uc = context;
   greg_t *g = uc->uc_mcontext.gregs;
   current->code = info->si_code;
@@ -153,7 +164,12 @@ int main(int argc, char **argv) {
   struct sigaction sa = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
   int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGVTALRM};
   for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &sa, 0);
-  syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE);
+  syscall(SYS_arch_prctl, ARCH_GET_FS, &fs_base);
+  /* What LSL says of the processor's own descriptor is the virtual CPU's number, 0. */
+  cpu_set_t first;
+  CPU_ZERO(&first);
+  CPU_SET(0, &first);
+  sched_setaffinity(0, sizeof first, &first);
 
   for (size_t i = 0; i < count; i++) {
     const struct input *c = &cases[i];
@@ -170,6 +186,7 @@ int main(int argc, char **argv) {
     state->rflags = (c->rflags & 0xcd5) | 0x202;
     state->entry = CODE + c->place;
     current = &results[i];
+    set_base(ARCH_SET_GS, GS_BASE);
     __asm__ volatile("fxrstor64 %0" ::"m"(state->fx));
     /* For the few that jump in a circle. */
     setitimer(ITIMER_VIRTUAL, &(struct itimerval){.it_value = {.tv_usec = 20000}}, 0);

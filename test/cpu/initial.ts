@@ -32,6 +32,10 @@ const KINDS: readonly [RegExp, Kind][] = [
   [/^(ld|st)mxcsr$/, 'mxcsr'],
 ];
 
+/** Instructions whose operand is a selector; selectors of Linux' descriptor table, also the kernel's. */
+const SELECTS = /^(mov_seg|pop_seg|l[sfg]s|lar|lsl|ver[rw])$/;
+const SELECTORS = [0, 0x10, 0x18, 0x20, 0x28, 0x2c, 0x30, 0x40, 0x78];
+
 export class InitialStates {
   readonly #random: Random;
   readonly #pools = new Map<Kind, Pool>();
@@ -163,11 +167,12 @@ export class InitialStates {
         view.setUint16(i, random.u32() & (ARITHMETIC_FLAGS | DF), true);
       }
       if (random.oneIn(2)) store(Number(gpr[4]), (random.u64() & BigInt(ARITHMETIC_FLAGS | DF)) | ID_FLAG);
-    } else if (last.op === 'mov_seg') {
-      const selector = (): number => random.pick([0, 1, 2, 3, 0x2b, 0x28, 0x33, 0x100 | random.u32()]) & 0xffff;
+    } else if (SELECTS.test(last.op)) {
+      const selector = (): number =>
+        (random.oneIn(4) ? random.u32() : random.pick(SELECTORS) | random.below(4)) & 0xffff;
       for (let i = 0; i < MEMORY; i += 2) view.setUint16(i, selector(), true);
-      const from = last.operands[1]!;
-      if (from.kind === 'reg' && from.file === 'gpr')
+      const from = last.operands.at(-1);
+      if (from?.kind === 'reg' && from.file === 'gpr')
         gpr[from.index] = (gpr[from.index]! & ~0xffffn) | BigInt(selector());
     }
     if (random.oneIn(4)) return;

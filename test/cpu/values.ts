@@ -3,6 +3,7 @@
  * payloads, text; and a pool of them, because making each anew would be most of a case's time.
  */
 
+import { MXCSR_DEFAULT } from '../../src/x86/state.ts';
 import { decimals, extended, images } from './generate-x87.ts';
 import type { Random } from './random.ts';
 
@@ -134,7 +135,10 @@ const FILL: Record<Kind, (random: Random, view: DataView, at: number) => void> =
   decimals,
   images,
   mxcsr: (random, view, at) => {
-    for (let i = 0; i < 16; i += 4) view.setUint32(at + i, mxcsr(random), true);
+    for (let i = 0; i < 16; i += 4) {
+      const plain = random.oneIn(16);
+      view.setUint32(at + i, plain ? MXCSR_DEFAULT | random.below(64) : mxcsr(random), true);
+    }
   },
 };
 

@@ -4,6 +4,7 @@
  */
 
 import { OperatorError } from '../errors.ts';
+import type { FileBytes } from './guest-files.ts';
 
 const ELFCLASS64 = 2;
 const ELFDATA2LSB = 1;
@@ -11,6 +12,8 @@ const EM_X86_64 = 62;
 const ET_EXEC = 2;
 const ET_DYN = 3;
 const HEADER_SIZE = 64;
+/** Read of every file: the header, and enough to say what it is instead. */
+const HEAD_SIZE = 512;
 const PROGRAM_HEADER_SIZE = 56;
 const PT_DYNAMIC = 2;
 const PT_INTERP = 3;
@@ -46,18 +49,20 @@ export interface ElfFacts {
 }
 
 /** Does the content begin with a script's "#!"? Its interpreter (execve(2): one optional argument follows it). */
-export function scriptInterpreter(bytes: Uint8Array): string | null {
+export function scriptInterpreter(file: FileBytes): string | null {
+  const bytes = file.read(0, 256);
   if (bytes[0] !== 0x23 || bytes[1] !== 0x21) return null;
   const end = bytes.indexOf(10);
-  const line = latin1(bytes.subarray(2, Math.min(end < 0 ? bytes.length : end, 256))).trim();
+  const line = latin1(bytes.subarray(2, end < 0 ? bytes.length : end)).trim();
   return line.split(/[ \t]/)[0] || null;
 }
 
 /** Throws TG_NOT_ELF, TG_ELF_32BIT, TG_ELF_MACHINE or TG_BAD_ELF with what would do. `path` is for the message. */
-export function inspectElf(path: string, bytes: Uint8Array): ElfFacts {
+export function inspectElf(path: string, file: FileBytes): ElfFacts {
+  const bytes = file.read(0, HEAD_SIZE);
   if (latin1(bytes.subarray(0, 4)) !== '\x7fELF') throw notElf(path, bytes);
   if (bytes.length < 20) throw badElf(path, `is cut short after ${bytes.length} bytes`);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(bytes);
   const littleEndian = bytes[5] === ELFDATA2LSB;
   const machine = view.getUint16(18, littleEndian);
   if (machine !== EM_X86_64) {
@@ -74,45 +79,46 @@ export function inspectElf(path: string, bytes: Uint8Array): ElfFacts {
   if (bytes.length < HEADER_SIZE) throw badElf(path, `is cut short after ${bytes.length} bytes`);
   const type = view.getUint16(16, true);
   if (type !== ET_EXEC && type !== ET_DYN) throw badElf(path, `is ${ELF_TYPES[type] ?? `of ELF type ${type}`}`);
-  return readFacts(path, view, bytes);
+  return readFacts(path, view, file);
 }
 
-function readFacts(path: string, view: DataView, bytes: Uint8Array): ElfFacts {
-  const tableAt = readOffset(path, view, 32);
-  const count = view.getUint16(56, true);
-  if (view.getUint16(54, true) !== PROGRAM_HEADER_SIZE && count > 0) {
+function readFacts(path: string, header: DataView, file: FileBytes): ElfFacts {
+  const tableAt = readOffset(path, header, 32);
+  const count = header.getUint16(56, true);
+  if (header.getUint16(54, true) !== PROGRAM_HEADER_SIZE && count > 0) {
     throw badElf(path, 'has program headers of an unknown size');
   }
   if (count === 0) throw badElf(path, 'has no program headers, so nothing to load');
-  if (tableAt + count * PROGRAM_HEADER_SIZE > bytes.length) throw badElf(path, 'is cut short in its program headers');
+  if (tableAt + count * PROGRAM_HEADER_SIZE > file.length) throw badElf(path, 'is cut short in its program headers');
 
   let interpreter: string | null = null;
   let dynamic: { at: number; size: number } | null = null;
+  const view = viewOf(file.read(tableAt, count * PROGRAM_HEADER_SIZE));
   const loads: { offset: number; address: number; size: number }[] = [];
   for (let i = 0; i < count; i++) {
-    const at = tableAt + i * PROGRAM_HEADER_SIZE;
+    const at = i * PROGRAM_HEADER_SIZE;
     const kind = view.getUint32(at, true);
     if (kind !== PT_LOAD && kind !== PT_DYNAMIC && kind !== PT_INTERP) continue;
     const offset = readOffset(path, view, at + 8);
     const size = readOffset(path, view, at + 32);
-    if (offset + size > bytes.length) throw badElf(path, 'is cut short: a segment ends after the file does');
+    if (offset + size > file.length) throw badElf(path, 'is cut short: a segment ends after the file does');
     if (kind === PT_LOAD) loads.push({ offset, address: Number(view.getBigUint64(at + 16, true)), size });
     if (kind === PT_DYNAMIC) dynamic = { at: offset, size };
-    if (kind === PT_INTERP) interpreter = latin1(bytes.subarray(offset, offset + size)).replace(/\0.*$/s, '');
+    if (kind === PT_INTERP) interpreter = latin1(file.read(offset, size)).replace(/\0.*$/s, '');
   }
   if (loads.length === 0) throw badElf(path, 'has nothing to load');
-  const strings = dynamic === null ? null : readDynamic(view, bytes, dynamic, loads);
+  const strings = dynamic === null ? null : readDynamic(file, dynamic, loads);
   return { interpreter, needed: [], rpath: [], runpath: [], ...strings };
 }
 
 function readDynamic(
-  view: DataView,
-  bytes: Uint8Array,
+  file: FileBytes,
   dynamic: { at: number; size: number },
   loads: readonly { offset: number; address: number; size: number }[],
 ): Omit<ElfFacts, 'interpreter'> {
   const entries: [tag: number, value: number][] = [];
-  for (let at = dynamic.at; at + 16 <= dynamic.at + dynamic.size; at += 16) {
+  const view = viewOf(file.read(dynamic.at, dynamic.size));
+  for (let at = 0; at + 16 <= view.byteLength; at += 16) {
     const tag = Number(view.getBigInt64(at, true));
     if (tag === 0) break;
     entries.push([tag, Number(view.getBigUint64(at + 8, true))]);
@@ -123,7 +129,7 @@ function readDynamic(
   const load = loads.find((l) => address !== undefined && address >= l.address && address < l.address + l.size);
   if (address === undefined || load === undefined) return { needed: [], rpath: [], runpath: [] };
   const from = address - load.address + load.offset;
-  const table = bytes.subarray(from, Math.min(from + size, bytes.length));
+  const table = file.read(from, Math.max(0, Math.min(size, file.length - from)));
   const stringsOf = (wanted: number) =>
     entries
       .filter(([tag, offset]) => tag === wanted && offset < table.length)
@@ -174,7 +180,11 @@ function notElf(path: string, bytes: Uint8Array): OperatorError {
 }
 
 function isText(bytes: Uint8Array): boolean {
-  return bytes.subarray(0, 512).every((byte) => byte >= 32 || (byte >= 9 && byte <= 13));
+  return bytes.every((byte) => byte >= 32 || (byte >= 9 && byte <= 13));
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function latin1(bytes: Uint8Array): string {

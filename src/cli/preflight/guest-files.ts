@@ -8,7 +8,14 @@ import type { ImageEntry } from '../../lvm/api.ts';
 /** What is needed of an image; `FolderImage` is one. */
 export interface Image {
   lookup(path: string, content: boolean): ImageEntry | null;
-  read(blob: string, offset: number, length: number): Uint8Array;
+  peek(path: string, offset: number, length: number): Uint8Array;
+}
+
+/** A file of which parts are read. */
+export interface FileBytes {
+  readonly length: number;
+  /** Fewer at the end. */
+  read(offset: number, length: number): Uint8Array;
 }
 
 /** As Linux's MAXSYMLINKS. */
@@ -54,11 +61,15 @@ export function find(image: Image, path: string): Found | null {
 
 /** Content of the regular file at `path` (links followed); null if there is none. */
 export function content(image: Image, path: string): Uint8Array | null {
+  const file = fileBytes(image, path);
+  return file === null ? null : file.read(0, file.length);
+}
+
+/** The regular file at `path` (links followed), to read what is wanted of it; null if there is none. */
+export function fileBytes(image: Image, path: string): FileBytes | null {
   const found = find(image, path);
   if (found?.entry.type !== 'file') return null;
-  const entry = image.lookup(found.path, true);
-  if (entry?.blob === undefined) return null;
-  return image.read(entry.blob, 0, entry.size);
+  return { length: found.entry.size, read: (offset, length) => image.peek(found.path, offset, length) };
 }
 
 function pathOf(parts: readonly string[]): string {

@@ -17,15 +17,14 @@ function image(files: Record<string, Entry>): Image {
   }
   const plain = { uid: 0, gid: 0, size: 0, mtimeUs: 0, mode: 0o755 };
   return {
-    lookup(path: string, content: boolean): ImageEntry | null {
+    lookup(path: string): ImageEntry | null {
       const entry = path === '/' ? 'directory' : all.get(path);
       if (entry === undefined) return null;
       if (entry === 'directory') return { ...plain, type: 'directory' };
       if ('link' in entry) return { ...plain, type: 'symlink', target: entry.link };
-      const blob = content ? { blob: path } : {};
-      return { ...plain, mode: entry.mode ?? 0o755, type: 'file', size: entry.bytes.length, ...blob };
+      return { ...plain, mode: entry.mode ?? 0o755, type: 'file', size: entry.bytes.length };
     },
-    read: (blob) => (all.get(blob) as { bytes: Uint8Array }).bytes,
+    peek: (path, offset, length) => (all.get(path) as { bytes: Uint8Array }).bytes.subarray(offset, offset + length),
   };
 }
 
@@ -168,7 +167,7 @@ describe('not a program for this machine: 126 and which it is', () => {
       broken[at]! ^= 0xff;
       expect(() => {
         try {
-          inspectElf('/p', broken);
+          inspectElf('/p', { length: broken.length, read: (from, length) => broken.subarray(from, from + length) });
         } catch (error) {
           if (!(error instanceof OperatorError)) throw error;
         }

@@ -5,7 +5,7 @@
 
 import { OperatorError } from '../errors.ts';
 import { type ElfFacts, inspectElf, scriptInterpreter } from './elf-header.ts';
-import { content, type Found, find, type Image } from './guest-files.ts';
+import { type Found, fileBytes, find, type Image } from './guest-files.ts';
 import { missingLibraries, missingLibraryError } from './shared-libraries.ts';
 
 export interface ProgramQuestion {
@@ -29,11 +29,11 @@ export function checkProgram(question: ProgramQuestion): string {
   let current = path;
   for (let level = 0; ; level++) {
     const found = executable(question, current, current === path ? program : current);
-    const bytes = content(image, found.path);
-    if (bytes === null) throw new OperatorError('TG_NOT_EXECUTABLE', `${current} cannot be read`);
-    const interpreter = scriptInterpreter(bytes);
+    const file = fileBytes(image, found.path);
+    if (file === null) throw new OperatorError('TG_NOT_EXECUTABLE', `${current} cannot be read`);
+    const interpreter = scriptInterpreter(file);
     if (interpreter === null) {
-      checkLibraries(question, found.path, inspectElf(current, bytes));
+      checkLibraries(question, found.path, inspectElf(current, file));
       return path;
     }
     if (find(image, interpreter) === null) {

@@ -6,7 +6,7 @@
 
 import { OperatorError } from '../errors.ts';
 import { type ElfFacts, inspectElf } from './elf-header.ts';
-import { content, find, type Image } from './guest-files.ts';
+import { content, fileBytes, find, type Image } from './guest-files.ts';
 
 /** Debian's glibc, then other distributions'. */
 const GLIBC_FOLDERS = [
@@ -77,9 +77,9 @@ export function missingLibraries(
         missing.push({ library, neededBy: object.path, lookedIn: [...new Set(lookedIn)] });
         continue;
       }
-      const bytes = content(image, found);
-      if (bytes === null) continue;
-      queue.push({ path: find(image, found)!.path, facts: inspectElf(found, bytes), inheritedRpath: rpath });
+      const file = fileBytes(image, found);
+      if (file === null) continue;
+      queue.push({ path: find(image, found)!.path, facts: inspectElf(found, file), inheritedRpath: rpath });
     }
   }
   return missing;

@@ -41,8 +41,10 @@ export class BlobStore {
       const length = Math.min(BLOB_CHUNK, size - offset);
       const bytes = this.#host.lvm.read(blob, offset, length);
       assert(bytes.length === length, `the image's blob ${blob} is shorter than its size`);
-      // A copy: a view would keep (and may share) the host's buffer.
-      const chunk = new BlobChunk(blob, chunks.length, new Uint8Array(bytes));
+      // A copy where the host's buffer has more than the blob: a view would keep (and may share) all of that.
+      const own =
+        bytes.buffer.byteLength === size ? new Uint8Array(bytes.buffer, bytes.byteOffset, length) : bytes.slice();
+      const chunk = new BlobChunk(blob, chunks.length, own);
       chunks.push(chunk);
       this.#host.ledger.add(chunk);
     }

@@ -214,24 +214,34 @@ export class Inode extends Node implements Part {
   /** Bytes from `offset`, fewer at the end of the file. A new array. */
   read(offset: number, length: number): Uint8Array {
     if (!this.complete) this.loadContent();
-    const count = Math.max(0, Math.min(length, this.size - offset));
-    const out = new Uint8Array(count);
+    const out = new Uint8Array(Math.max(0, Math.min(length, this.size - offset)));
+    this.readInto(offset, out);
+    return out;
+  }
+
+  /** The same into `out`; behind the end of the file zeros. */
+  readInto(offset: number, out: Uint8Array): void {
+    if (!this.complete) this.loadContent();
+    const count = Math.max(0, Math.min(out.length, this.size - offset));
     let at = 0;
     while (at < count) {
       const index = Math.floor((offset + at) / CHUNK_SIZE);
       const start = offset + at - index * CHUNK_SIZE;
       const piece = Math.min(CHUNK_SIZE - start, count - at);
       const chunk = this.chunks.get(index);
+      let have = 0;
       if (chunk !== undefined) {
-        const have = chunk.bytes.subarray(start, Math.min(start + piece, chunk.used));
-        out.set(have, at);
+        const bytes = chunk.bytes.subarray(start, Math.min(start + piece, chunk.used));
+        out.set(bytes, at);
+        have = bytes.length;
       } else if (offset + at < this.base) {
-        const have = Math.min(piece, this.base - (offset + at));
+        have = Math.min(piece, this.base - (offset + at));
         this.#blobs.copy(this.blob!, offset + at, out.subarray(at, at + have));
       }
+      out.fill(0, at + have, at + piece);
       at += piece;
     }
-    return out;
+    out.fill(0, count);
   }
 
   /** Writes all of `bytes`, growing the file. */

@@ -70,7 +70,7 @@ export class MappedFiles implements ContentViewer {
       }
     } else {
       const count = Math.min(end - start, Math.max(0, inode.size - offset));
-      if (count > 0) this.#space.poke(start, readContent(inode, offset, count));
+      if (count > 0) inode.readInto(offset, this.#space.overwritten(start, count));
     }
     this.expose(area, start, end);
   }

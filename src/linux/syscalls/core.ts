@@ -25,25 +25,36 @@ export function writeStruct(
   size: number,
   fill: (view: DataView) => void,
 ): boolean {
-  const bytes = new Uint8Array(size);
-  fill(new DataView(bytes.buffer));
+  const isSmall = size <= smallBytes.length;
+  const bytes = isSmall ? smallBytes.subarray(0, size).fill(0) : new Uint8Array(size);
+  fill(isSmall ? smallView : new DataView(bytes.buffer));
   return space.write(address, bytes);
 }
+
+/** Programs look at the clock very often: most structures need no memory of their own. */
+const smallBytes = new Uint8Array(256);
+const smallView = new DataView(smallBytes.buffer);
 
 export function writeInt(space: AddressSpace, address: number, value: number): boolean {
   return writeStruct(space, address, 4, (view) => view.setInt32(0, value, true));
 }
 
+/** A safe integer as 64 bits, without a BigInt. */
+function setInt64(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value >>> 0, true);
+  view.setUint32(at + 4, Math.floor(value / 4294967296) >>> 0, true);
+}
+
 /** struct timeval. */
 export function setTimeval(view: DataView, at: number, us: number): void {
-  view.setBigInt64(at, BigInt(Math.floor(us / 1e6)), true);
-  view.setBigInt64(at + 8, BigInt(us % 1e6), true);
+  setInt64(view, at, Math.floor(us / 1e6));
+  setInt64(view, at + 8, us % 1e6);
 }
 
 /** struct timespec. */
 export function setTimespec(view: DataView, at: number, us: number): void {
-  view.setBigInt64(at, BigInt(Math.floor(us / 1e6)), true);
-  view.setBigInt64(at + 8, BigInt((us % 1e6) * 1000), true);
+  setInt64(view, at, Math.floor(us / 1e6));
+  setInt64(view, at + 8, (us % 1e6) * 1000);
 }
 
 /** `text` at `at`, cut to `size` bytes with its NUL. */

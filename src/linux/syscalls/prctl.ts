@@ -1,6 +1,5 @@
 /** Attributes of a process and its threads: prctl(2), arch_prctl(2). Source: kernel/sys.c, arch/x86/kernel/process_64.c. */
 
-import { OFF_GS_BASE } from '../../x86/state.ts';
 import { EFAULT, EINVAL, EPERM } from '../abi/errno.ts';
 import { SIGNAL_MAX } from '../abi/signal.ts';
 import * as N from '../abi/syscall-numbers.ts';
@@ -121,12 +120,12 @@ function sysArchPrctl(call: Syscall): SyscallResult {
     case ARCH_SET_GS:
       if (call.bits(1) >> 47n !== 0n) return -EPERM;
       if (call.int(0) === ARCH_SET_FS) context.fsBase = call.bits(1);
-      else context.u64[OFF_GS_BASE >> 3] = call.bits(1);
+      else context.gsBase = call.bits(1);
       return 0;
     case ARCH_GET_FS:
       return put(context.fsBase);
     case ARCH_GET_GS:
-      return put(context.u64[OFF_GS_BASE >> 3]!);
+      return put(context.gsBase);
     default:
       // No CET, no XSAVE components to ask for.
       return -EINVAL;
