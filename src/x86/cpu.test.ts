@@ -196,6 +196,26 @@ describe('more code than the interpreter has room for', () => {
     expect(cpu.run(space, context, 1000, true)).toEqual({ kind: 'budget' });
     expect(context.rip).toBe(CODE + 1000);
   });
+
+  it('goes on where a region could not make an access', () => {
+    const space = new AddressSpace(1);
+    space.map(CODE, 0x10_0000, 5);
+    space.map(DATA, 0x1_0000, 3);
+    // nop …, more than there is room for; L: mov [rdi], ecx; add rdi, 0x1000; dec ecx; jnz L; syscall
+    const loop = Buffer.from('890f 4881c700100000 ffc9 75f3 0f05'.replaceAll(' ', ''), 'hex');
+    const count = 300_000;
+    space.poke(CODE, new Uint8Array(count).fill(0x90));
+    space.poke(CODE + count, loop);
+    const context = new Context();
+    context.rip = CODE;
+    context.setNumber(RDI, DATA);
+    context.setNumber(RCX, 16);
+    const cpu = new TranslatingCpu({ readTsc: () => 0n }, undefined, 1000);
+    expect(cpu.run(space, context, 1e9, false)).toEqual({ kind: 'syscall' });
+    expect(context.rip).toBe(CODE + count + loop.length);
+    expect(cpu.retired).toBe(count + 16 * 4 + 1);
+    for (let i = 0; i < 16; i++) expect(space.read(DATA + i * 0x1000, 1)).toEqual(Uint8Array.of(16 - i));
+  });
 });
 
 /** Runs to the end with the budgets that `next` gives; the output, all retired instructions, the last registers. */

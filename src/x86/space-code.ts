@@ -136,14 +136,12 @@ export class SpaceCode implements CodeSpace {
   #record(rip: number): number {
     const { view } = this.space;
     this.#prepareAhead();
-    if (this.interpreter.isFull) {
-      view.setUint32(REGISTER_FILE + OFF_EXIT, EXIT_RESUME, true);
-      return 0;
-    }
-    const record = this.interpreter.record(rip);
+    const isFull = this.interpreter.isFull;
+    const record = isFull ? 0 : this.interpreter.record(rip);
     if (record === 0) {
-      view.setUint32(REGISTER_FILE + OFF_RIP, rip, true);
-      view.setUint32(REGISTER_FILE + OFF_EXIT, EXIT_FETCH, true);
+      // Where there is no room it goes on here when nothing is on the wasm stack.
+      view.setBigUint64(REGISTER_FILE + OFF_RIP, BigInt(rip), true);
+      view.setUint32(REGISTER_FILE + OFF_EXIT, isFull ? EXIT_RESUME : EXIT_FETCH, true);
     }
     return record;
   }
