@@ -145,6 +145,8 @@ const TOOLS: readonly Tool[] = [
     needs: ['/usr/bin/gcc'],
     command: sh('gcc -O2 -Wall -o compiled small.c -lm && ./compiled 20; echo $?; gcc -c broken.c; echo $?'),
   },
+  // More code than the interpreter's records have room for.
+  { name: 'gcc: a larger file', needs: ['/usr/bin/gcc'], command: sh('gcc -O2 -S -o - kernels.c') },
   ...(full
     ? [
         {
@@ -209,6 +211,7 @@ describe('ordinary programs beside a native run', () => {
     writeFileSync(join(folder, 'small.cc'), SMALL_CC);
     writeFileSync(join(folder, 'broken.c'), 'int f(void) { return undeclared; }\n');
     cpSync(fileURLToPath(new URL('./programs/scripts', import.meta.url)), folder, { recursive: true });
+    cpSync(fileURLToPath(new URL('../bench/engine/kernels.c', import.meta.url)), join(folder, 'kernels.c'));
     if (!existsSync('/usr/bin/openssl')) return;
     const run = (...args: string[]) => execFileSync('/usr/bin/openssl', args, { cwd: folder, env: ENV, stdio: 'pipe' });
     run('genpkey', '-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048', '-out', 'rsa.pem');
