@@ -70,7 +70,7 @@ const PROGRAMS: readonly (readonly [name: string, options: MachineOptions, step:
           'sleep 0.05 & wait $!; echo $?; (exit 9) | cat; ls -l /tmp/d | wc -l',
       ],
     },
-    100_000,
+    25_000,
   ],
 ];
 
