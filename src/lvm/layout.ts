@@ -30,6 +30,14 @@ export const JUMP_RECORDS = 0x0019_0000;
 /** The register file (x86/state.ts has its fields): where a constant address has the fewest bytes, for code names it often. */
 export const REGISTER_FILE = 0;
 
+/** Where indirect jumps have gone, and how often (x86/profile.ts). */
+export const JUMP_TARGETS = 0xff00_0000;
+export const JUMP_TARGETS_SIZE = 0x10_0000;
+
+/** How often cold regions have executed a block (u32), at a place that depends on its address. */
+export const BLOCK_COUNTS = 0xff10_0000;
+export const BLOCK_COUNTS_ENTRIES = 1 << 16;
+
 /** Where code is put that the guest's may be equal to (x86/space-code.ts). */
 export const COMPARED = 0xff50_0000;
 export const COMPARED_SIZE = 0x1_0000;

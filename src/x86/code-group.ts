@@ -22,15 +22,22 @@ export interface CodeSpace {
   hasBytes(piece: Piece): boolean;
   /** A region that begins there has been used already. */
   isReached(rip: number): boolean;
+  /** Where the indirect jump at `rip` has gone, and how often. */
+  targetsOf(rip: number): ReadonlyMap<number, number>;
+  /** The instruction at `rip` is part of a dispatch loop. */
+  isInLoop(rip: number): boolean;
+  /** How often cold regions have executed the block at `rip`, or others with it. */
+  countOf(rip: number): number;
 }
 
 /**
  * How a group came to be. COLD: a region to which control has come often. HOT: a larger region that the guest spends time in, with
- * those it calls.
+ * those it calls. LOOP: as HOT, the first one being a dispatch loop (hub.ts), which is entered at many places: the next ones are these.
  */
 export const KIND_COLD = 0;
 export const KIND_HOT = 1;
-export type GroupKind = typeof KIND_COLD | typeof KIND_HOT;
+export const KIND_LOOP = 2;
+export type GroupKind = typeof KIND_COLD | typeof KIND_HOT | typeof KIND_LOOP;
 
 /** Bytes of a module, compiled when it is first needed. */
 export class CodeModule {

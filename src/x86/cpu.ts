@@ -238,6 +238,7 @@ export class TranslatingCpu implements VirtualCpu {
     const { code } = this.#guest(space);
     for (const entry of entries) {
       const rip = entry % ENTRY_KIND;
+      // A loop is made of what its jumps have done, which is not known here: it is found in the store, or becomes hot once it runs.
       if (space.isExecutable(rip)) code.warm(rip, Math.floor(entry / ENTRY_KIND) === KIND_HOT);
     }
   }

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { AddressSpace } from '../lvm/address-space.ts';
 import { ENTRY_KIND } from '../lvm/cpu.ts';
-import { KIND_HOT } from './code-group.ts';
+import { type CodeSpace, KIND_HOT } from './code-group.ts';
 import { TranslatingCpu } from './cpu.ts';
 import { canonicalFlags } from './flags.ts';
 import { inlineCalls } from './inline.ts';
@@ -29,7 +29,15 @@ const MAIN = 'b9e8030000 e836000000 4883c001 ffc9 75f3 0f05';
 
 function inlined(main: string, callee: string, limit = 150) {
   const space = spaceWith(main, callee);
-  return inlineCalls(space, discover(space, CODE, 150), limit, () => true);
+  const code: CodeSpace = {
+    space,
+    hasBytes: () => true,
+    isReached: () => true,
+    targetsOf: () => new Map(),
+    isInLoop: () => false,
+    countOf: () => 0,
+  };
+  return inlineCalls(code, discover(space, CODE, { size: 150 }), limit);
 }
 
 describe('a call becomes part of a region', () => {
@@ -40,6 +48,11 @@ describe('a call becomes part of a region', () => {
     expect(blocks.filter(({ frame }) => frame === 1).map(({ start }) => start)).toEqual([CALLEE]);
   });
 
+  it('also of one that ends with the call of another', () => {
+    // jmp rax
+    expect(inlined(MAIN, 'ffe0').frames).toHaveLength(2);
+  });
+
   it('also of a function that calls itself, some times over', () => {
     // test ecx, ecx; je R; call CALLEE; R: ret
     const { frames } = inlined(MAIN, '85c9 7405 e8f7ffffff c3');
@@ -48,7 +61,6 @@ describe('a call becomes part of a region', () => {
 
   it.each([
     ['jumps away', '4801c8 e9f0000000'],
-    ['jumps through a register', 'ffe0'],
     ['makes a system call', '0f05 c3'],
     ['never returns', 'ebfe'],
     // test ecx, ecx; je B; A: dec rax; B: dec rdx; jz C; dec rsi; jnz A; C: ret
@@ -73,6 +85,9 @@ describe('in a region or not', () => {
     ['one that returns where nothing is', 'f6c17f 7508 48c70424 00000080 c3'],
     ['one that returns to what is no address', 'f6c17f 7505 48c12424 18 c3'],
     ['one that reads far below the stack', '488b842400e0ffff c3'],
+    // lea rax, [rip + 3]; jmp rax; nop; add rdx, 2; ret
+    ['one that goes on elsewhere', '488d0503000000 ffe0 90 4883c202 c3'],
+    ['one that goes on where nothing is', '31c0 f6c17f 7507 b800000080 ffe0 c3'],
     ['one that calls itself', '85c9 7405 e8f7ffffff c3'],
   ])('%s does the same', (_what, callee) => {
     const run = (hot: boolean): string[] => {

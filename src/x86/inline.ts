@@ -1,11 +1,13 @@
 /**
  * Calls of small functions become part of the region that makes them: the callee's blocks once more, as a _frame_ of
  * their own, a call into it being a jump and its return one back. The return address goes to the guest's stack as ever, and where
- * it is another at the return the region is left. Only functions that are whole within the region are taken: what left one of
- * them by a jump would return to nobody's frame on the wasm stack, and everything there would be unwound.
+ * it is another at the return the region is left. An indirect jump of the callee's (a PLT's stub) is a call for its caller. Only
+ * functions that are whole within the region, but for what is hardly ever executed, are taken: what left one of them by a direct
+ * jump would return to nobody's frame on the wasm stack, and everything there would be unwound.
  */
 
-import type { AddressSpace } from '../lvm/address-space.ts';
+import type { CodeSpace } from './code-group.ts';
+import { seldomIn } from './profile.ts';
 import { type Block, discover, type Frame, indexOf, OWN, type Region } from './region.ts';
 import { structureOf } from './structure.ts';
 import { successorsOf } from './successors.ts';
@@ -13,17 +15,14 @@ import { successorsOf } from './successors.ts';
 /** Instructions of a callee, and how deep callees may be in each other. */
 const CALLEE_LIMIT = 60;
 const DEPTH_LIMIT = 3;
+/** Leaving a callee by anything but a return costs so much that it must be as seldom as one in so many calls. */
+const CALLEE_SELDOM = 10_000;
 
-/** The region with calls of functions that are `wanted` made part of it, as far as `limit` instructions go. */
-export function inlineCalls(
-  space: AddressSpace,
-  region: Region,
-  limit: number,
-  isWanted: (entry: number) => boolean,
-): Region {
+/** The region with calls of functions that have been reached made part of it, as far as `limit` instructions go. */
+export function inlineCalls(code: CodeSpace, region: Region, limit: number): Region {
   const callees = new Map<number, Region | null>();
   const calleeAt = (entry: number): Region | null => {
-    if (!callees.has(entry)) callees.set(entry, isWanted(entry) ? wholeFunction(space, entry) : null);
+    if (!callees.has(entry)) callees.set(entry, code.isReached(entry) ? wholeFunction(code, entry) : null);
     return callees.get(entry)!;
   };
   const frames: Frame[] = [OWN];
@@ -60,20 +59,24 @@ function calleeOf(region: Region, { insns, end }: Block, calleeAt: (entry: numbe
   return calleeAt(target.address);
 }
 
-/** A function from which nothing leads away but returns. */
-function wholeFunction(space: AddressSpace, entry: number): Region | null {
-  const region = discover(space, entry, CALLEE_LIMIT);
+/** A function from which nothing leads away but returns, and what has hardly ever been executed. */
+function wholeFunction(code: CodeSpace, entry: number): Region | null {
+  const isSeldom = seldomIn(code, entry, CALLEE_SELDOM);
+  const region = discover(code.space, entry, { size: CALLEE_LIMIT, isSeldom });
+  const has = (rip: number): boolean => region.index.has(rip) || isSeldom(rip);
   const isWhole = (block: Block): boolean => {
     const { flow, operands, size } = block.insns.at(-1)!;
     const target = operands[0];
-    const goesOn = region.index.has(block.end);
-    const jumps = target?.kind === 'target' && region.index.has(target.address);
+    const goesOn = has(block.end);
+    const jumps = target?.kind === 'target' && has(target.address);
     if (flow === 'ret') return size === 8;
+    // A call that returns to the caller.
+    if (flow === 'jump-indirect') return true;
     if (flow === 'jump') return jumps;
     if (flow === 'branch') return jumps && goesOn;
     return (flow === 'next' || flow === 'call' || flow === 'call-indirect') && goesOn;
   };
-  const returns = region.blocks.some(({ insns }) => insns.at(-1)!.flow === 'ret');
+  const returns = region.blocks.some(({ insns }) => ['ret', 'jump-indirect'].includes(insns.at(-1)!.flow));
   if (!returns || !region.blocks.every(isWhole)) return null;
   return structureOf(successorsOf(region)).reducible ? region : null;
 }

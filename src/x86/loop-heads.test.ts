@@ -24,7 +24,7 @@ function regionAt(offset: number) {
   const space = new AddressSpace(1);
   space.map(CODE, 0x1000, 5);
   space.poke(CODE, Buffer.from(NEST.replaceAll(' ', ''), 'hex'));
-  return discover(space, CODE + offset, 100);
+  return discover(space, CODE + offset, { size: 100 });
 }
 
 it('ends at the head of the loop that it began in', () => {

@@ -121,10 +121,16 @@ function canonicalTarget(ctx: LoweringContext, target: number): void {
   code.end();
 }
 
-function lowerJumpIndirect(ctx: LoweringContext, insn: Instruction): void {
+/** An indirect jump but for going to the target, which is in `next` then. */
+export function lowerJumpToNext(ctx: LoweringContext, insn: Instruction): void {
   ctx.getOperand(insn.operands[0]!, 8);
   ctx.code.localSet(ctx.next);
   canonicalTarget(ctx, ctx.next);
+}
+
+function lowerJumpIndirect(ctx: LoweringContext, insn: Instruction): void {
+  lowerJumpToNext(ctx, insn);
+  ctx.noteTarget();
   ctx.exitDynamic(EXIT_KIND_CHAIN, 0);
 }
 

@@ -319,6 +319,9 @@ export abstract class LoweringContext extends FlagLowering {
   /** As `exit`, the address already being in the local `next`. */
   abstract exitDynamic(kind: number, remaining: number): void;
 
+  /** An indirect jump goes to `next`: to be noted, if anyone wants to know. */
+  noteTarget(): void {}
+
   /**
    * Raises an exception at this instruction (a fault): code after it is unreachable, so put it in an `if` when
    * conditional. Nothing of the instruction may have been committed.

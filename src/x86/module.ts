@@ -32,6 +32,7 @@ import {
   KIND_SUB,
 } from './flags.ts';
 import { enter, interpret, leave, loop, resume, single } from './interpret-loop.ts';
+import { noteJump } from './profile.ts';
 import { EXIT_FETCH, OFF_EXIT, OFF_NEXT, OFF_RIP } from './state.ts';
 
 /** Largest number of translated functions in an address space. */
@@ -50,6 +51,7 @@ export interface ModuleImports {
   readonly mulhu: WebAssembly.ExportValue;
   readonly divlu: WebAssembly.ExportValue;
   readonly crc32c: WebAssembly.ExportValue;
+  readonly noteJump: WebAssembly.ExportValue;
 }
 
 /** A function to link: the name that calls in its group use for it. */
@@ -160,6 +162,7 @@ const PRELUDE = (() => {
   module.importFunc('env', 'mulhu', types.mulhu);
   module.importFunc('env', 'divlu', types.divlu);
   module.importFunc('env', 'crc32c', types.crc32c);
+  module.importFunc('env', 'noteJump', types.noteJump);
   return module.build();
 })();
 
@@ -173,6 +176,7 @@ function declareTypes(module: ModuleBuilder) {
     mulhu: module.type(['i64', 'i64'], ['i64']),
     divlu: module.type(['i64', 'i64', 'i64'], ['i64']),
     crc32c: module.type(['i64'], ['i64']),
+    noteJump: module.type(['i32', 'i32'], []),
     heat: module.type(['i32'], []),
     loop: module.type(['i32', 'i32', 'i32'], REGION_RESULTS),
   };
@@ -190,7 +194,7 @@ export interface HelperImports {
 }
 
 /**
- * Exports `resume`, `lookup`, `flags`, `mulhu`, `divlu`, `crc32c`, for translated code; `unfetchable` and `interpret`, the functions of slots 0
+ * Exports `resume`, `lookup`, `flags`, `mulhu`, `divlu`, `crc32c`, `noteJump`, for translated code; `unfetchable` and `interpret`, the functions of slots 0
  * and 1; `enter`, for what is in a slot, and `single`, for one instruction; and `same` (a, b, length), whether bytes at two
  * addresses are.
  */
@@ -217,6 +221,7 @@ export function helpersModule(): Uint8Array<ArrayBuffer> {
   module.exportFunc('flags', flagBits(module.func(types.flags), mulhu).index);
   module.exportFunc('divlu', divideLong(module.func(types.divlu)).index);
   module.exportFunc('crc32c', crc32c(module.func(types.crc32c)).index);
+  module.exportFunc('noteJump', noteJump(module.func(types.noteJump)).index);
   module.exportFunc('unfetchable', nothing);
   module.exportFunc('interpret', interpret(module.func(types.region), callees, run).index);
   module.exportFunc('enter', enter(module.func(types.pair)).index);

@@ -14,7 +14,7 @@
 
 import type { FunctionBody } from '../wasm/code.ts';
 import { REGION_TYPE } from './calling.ts';
-import { CodeGroup, CodeModule, type GroupKind, KIND_HOT, type Piece } from './code-group.ts';
+import { CodeGroup, CodeModule, type GroupKind, KIND_LOOP, type Piece } from './code-group.ts';
 import { linkModule } from './module.ts';
 
 /** A group whose function bodies are still at hand. */
@@ -91,7 +91,7 @@ class PackReader {
     const found: { kind: GroupKind; pieces: Omit<Piece, 'bytes'>[] }[] = [];
     for (let left = this.#word(); left > 0; left--) {
       const kind = this.#word();
-      if (kind > KIND_HOT) throw new RangeError('kind');
+      if (kind > KIND_LOOP) throw new RangeError('kind');
       const pieces: Omit<Piece, 'bytes'>[] = [];
       for (let n = this.#word(); n > 0; n--) {
         const entry = this.#word();

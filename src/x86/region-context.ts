@@ -15,6 +15,7 @@ import {
   EXIT_KIND_SLOW,
   EXIT_KIND_STOP,
   FUNC_LOOKUP,
+  FUNC_NOTE_JUMP,
   FUNC_RESUME,
   PARAM_BUDGET,
   PARAM_DEPTH,
@@ -22,6 +23,7 @@ import {
   REGION_TYPE,
 } from './calling.ts';
 import { PART_A, PART_B, PART_OP, PART_RESULT } from './flags.ts';
+import type { Operand } from './instruction.ts';
 import { LoweringContext } from './lowering.ts';
 import {
   flagParts,
@@ -82,6 +84,7 @@ export class RegionContext extends LoweringContext {
   readonly #runVectors: VectorLocals;
   #current: VectorLocals;
   readonly #direct: ReadonlySet<number>;
+  readonly #notes: boolean;
   readonly #stubs: Stub[] = [];
   readonly #stubNumbers = new Map<string, number>();
   readonly #ways: Way[] = [];
@@ -90,18 +93,20 @@ export class RegionContext extends LoweringContext {
   /** An entry of the jump cache. */
   readonly #cached: number;
 
-  /** `direct`: the regions of the same module, to which control goes without a look-up. */
+  /** `direct`: the regions of the same module, to which control goes without a look-up. `notes`: where indirect jumps go. */
   constructor(
     code: Code,
     entry: number,
     isVector: (op: string) => boolean,
     preloads: Preloads,
     direct: ReadonlySet<number>,
+    notes: boolean,
   ) {
     super(code, false, isVector, PARAM_BUDGET, PARAM_RSP);
     this.#entry = entry;
     this.#preloads = preloads;
     this.#direct = direct;
+    this.#notes = notes;
     this.#packed = code.local('i32');
     this.#cached = code.local('i64');
     const isConditional = (): boolean => this.#isConditional;
@@ -331,16 +336,13 @@ export class RegionContext extends LoweringContext {
   // --- calls ---
 
   /**
-   * Calls the guest's function at `next`, the return address being pushed: a wasm call, which gives back the guest address
+   * Calls the guest's function at `next`, that `target` names, the return address being on the stack: a wasm call, which gives back the guest address
    * where control goes on. If that is our return address the registers are taken back and the region goes on; otherwise
    * (longjmp, an exit, a stack switch) the address is passed on to our own caller. No guest state is on the wasm stack.
    */
-  call(): void {
-    const { code, insn } = this;
-    const target = insn.operands[0]!;
-    this.#ifUsedUp();
-    this.exitDynamic(EXIT_KIND_STOP, 0);
-    code.end();
+  call(target: Operand, returnTo: number): void {
+    const { code } = this;
+    this.stopIfUsedUp();
     this.#store(this.#dirtyNow);
     code.localGet(PARAM_DEPTH).i32Const(1).i32Add();
     code.localGet(PARAM_BUDGET).localGet(PARAM_RSP);
@@ -351,18 +353,41 @@ export class RegionContext extends LoweringContext {
       code.callIndirect(REGION_TYPE);
     }
     code.localSet(PARAM_RSP).localSet(PARAM_BUDGET);
-    code
-      .i32Const(REGISTER_FILE)
-      .i32Load(OFF_NEXT)
-      .i32Const(insn.rip + insn.length)
-      .i32Ne()
-      .ifRarely();
+    code.i32Const(REGISTER_FILE).i32Load(OFF_NEXT).i32Const(returnTo).i32Ne().ifRarely();
     code.localGet(PARAM_BUDGET).localGet(PARAM_RSP).return();
     code.end();
     this.meet(NONE, NONE, NOTHING_KNOWN);
   }
 
+  // --- indirect jumps ---
+
+  /** The local `next` from the register file, where it is when a region is called through the table. */
+  loadNext(): void {
+    this.code.i32Const(REGISTER_FILE).i64Load32U(OFF_NEXT).localSet(this.next);
+  }
+
+  pushNext(): Code {
+    return this.code.localGet(this.next).i32WrapI64();
+  }
+
+  /** Puts all registers into the register file, whose are newer then. */
+  storeAll(): void {
+    this.#store(this.#dirtyNow);
+    this.meet(NONE, NONE, NOTHING_KNOWN);
+  }
+
+  override noteTarget(): void {
+    if (this.#notes) this.pushNext().i32Const(this.insn.rip).call(FUNC_NOTE_JUMP);
+  }
+
   // --- exits ---
+
+  /** Stops where the budget is used up, before control goes to `next`. */
+  stopIfUsedUp(): void {
+    this.#ifUsedUp();
+    this.exitDynamic(EXIT_KIND_STOP, 0);
+    this.code.end();
+  }
 
   /** Stops where the budget is used up, before control goes to `rip`. */
   checkBudget(rip: number): void {

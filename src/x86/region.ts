@@ -36,6 +36,16 @@ export function indexOf(blocks: readonly Block[]): ReadonlyMap<number, number> {
   return new Map(blocks.map(({ frame, start }, i) => [blockKey(frame, start), i]));
 }
 
+/** Where the indirect jumps of a region's own code come together and are told apart, by where they are known to go. */
+export interface Hub {
+  /** Numbers of the blocks that it leads to. */
+  readonly targets: readonly number[];
+  /** Those of them that direct jumps reach only through the hub, too: heads of loops that are entered elsewhere as well. */
+  readonly heads: ReadonlySet<number>;
+  /** Control comes into the region there: at any of the targets. */
+  readonly isEntry: boolean;
+}
+
 export interface Region {
   readonly entry: number;
   /** The entry's block first, then by address. Empty: the instruction at the entry cannot be fetched or decoded. */
@@ -43,6 +53,7 @@ export interface Region {
   /** Block number by `blockKey`. */
   readonly index: ReadonlyMap<number, number>;
   readonly frames: readonly Frame[];
+  readonly hub: Hub | null;
   /** Why there are no blocks. */
   readonly failure: FetchFailure | null;
 }
@@ -79,21 +90,31 @@ export function isFailure(result: Instruction | FetchFailure): result is FetchFa
 
 const nowhere = (): boolean => false;
 
-/** Finds the region of `entry`, of at most `limit` instructions. It ends where `isElsewhere`: another region begins. */
+/** Where a region ends. */
+export interface Limits {
+  /** Instructions. */
+  readonly size: number;
+  /** Another region begins at the address. */
+  readonly isElsewhere?: (rip: number) => boolean;
+  /** The block at the address is seldom executed. */
+  readonly isSeldom?: (rip: number) => boolean;
+}
+
+/** Finds the region of `entry` and of `others`. */
 export function discover(
   space: AddressSpace,
   entry: number,
-  limit: number,
-  isElsewhere: (rip: number) => boolean = nowhere,
+  { size, isElsewhere = nowhere, isSeldom = nowhere }: Limits,
+  others: Iterable<number> = [],
 ): Region {
   const insns = new Map<number, Instruction>();
-  const leaders = new Set<number>([entry]);
-  const work = [entry];
+  const leaders = new Set<number>([entry, ...others]);
+  const work = [...leaders];
   let failure: FetchFailure | null = null;
   for (let w = 0; w < work.length; w++) {
     let rip = work[w]!;
     let ended = false;
-    while (!insns.has(rip) && insns.size < limit && (rip === entry || !isElsewhere(rip))) {
+    while (!insns.has(rip) && insns.size < size && (rip === entry || !isElsewhere(rip))) {
       const insn = fetch(space, rip);
       if (isFailure(insn)) {
         if (rip === entry) failure = insn;
@@ -103,11 +124,12 @@ export function discover(
       const next = rip + insn.length;
       if (insn.flow !== 'next') {
         const target = insn.operands[0];
-        if ((insn.flow === 'jump' || insn.flow === 'branch') && target?.kind === 'target') {
+        const jumps = (insn.flow === 'jump' || insn.flow === 'branch') && target?.kind === 'target';
+        if (jumps && !isSeldom(target.address)) {
           leaders.add(target.address);
           work.push(target.address);
         }
-        ended = insn.flow !== 'branch' && insn.flow !== 'call' && insn.flow !== 'call-indirect';
+        ended = (insn.flow !== 'branch' && insn.flow !== 'call' && insn.flow !== 'call-indirect') || isSeldom(next);
         if (ended) break;
         leaders.add(next);
       }
@@ -131,5 +153,5 @@ export function discover(
     blocks.push({ start, insns: list, end: rip, frame: 0, callee: 0 });
   }
   blocks.sort((a, b) => (a.start === entry ? -1 : b.start === entry ? 1 : a.start - b.start));
-  return { entry, blocks, index: indexOf(blocks), frames: [OWN], failure };
+  return { entry, blocks, index: indexOf(blocks), frames: [OWN], hub: null, failure };
 }

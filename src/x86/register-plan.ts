@@ -8,8 +8,8 @@
 
 import { ALL_PARTS, KIND_ADD, KIND_INC, KIND_LOGIC, KIND_SUB, PART_OP, partsOf } from './flags.ts';
 import type { Instruction } from './instruction.ts';
-import type { Block } from './region.ts';
-import { anyXmm, flagsSet, KEPT_GPRS, type RegisterSet, type RegisterState } from './register-state.ts';
+import type { Block, Region } from './region.ts';
+import { anyXmm, flagsSet, KEPT_GPRS, NONE, type RegisterSet, type RegisterState } from './register-state.ts';
 import type { Structure } from './structure.ts';
 import { addUsage, noUsage, type Usage, type UsageModel } from './usage.ts';
 
@@ -20,6 +20,7 @@ interface Registers {
 }
 
 const NO_REGISTERS: Registers = { gpr: 0, xmm: 0 };
+const NOTHING: RegisterState = { valid: NONE, dirty: NONE };
 
 function add(a: Registers, b: Registers): Registers {
   return { gpr: a.gpr | b.gpr, xmm: a.xmm | b.xmm };
@@ -51,6 +52,16 @@ interface BlockUse {
   readonly calls: boolean;
 }
 
+/** All registers are in the register file behind the hub, too, and before it. */
+const HUB_USE: BlockUse = {
+  used: NO_REGISTERS,
+  written: NO_REGISTERS,
+  changed: 0,
+  whole: 0,
+  effects: [],
+  calls: true,
+};
+
 /** XMM registers of which the upper half may be in a v128, and is zero, on all paths. */
 interface Uppers {
   whole: number;
@@ -69,7 +80,9 @@ interface Loop {
 }
 
 export class RegisterPlan {
-  readonly #blocks: readonly BlockUse[];
+  readonly #blocks: BlockUse[];
+  /** The hub's node; -1: none. */
+  readonly #hub: number;
   readonly #successors: readonly (readonly number[])[];
   readonly #structure: Structure;
   /** XMM registers that are used as more than scalars anywhere. */
@@ -84,17 +97,18 @@ export class RegisterPlan {
   #meetings: RegisterState[] = [];
 
   constructor(
-    blocks: readonly Block[],
+    { blocks, hub }: Region,
     successors: readonly (readonly number[])[],
     structure: Structure,
     model: UsageModel,
   ) {
     this.#blocks = blocks.map((block) => useOf(block, model));
+    this.#hub = hub !== null ? this.#blocks.push(HUB_USE) - 1 : -1;
     this.#whole = wholeOf(this.#blocks);
     this.#successors = successors;
     this.#structure = structure;
-    this.#more = blocks.map(() => NO_REGISTERS);
-    this.#notZero = blocks.map(() => 0);
+    this.#more = this.#blocks.map(() => NO_REGISTERS);
+    this.#notZero = this.#blocks.map(() => 0);
     if (structure.reducible) {
       structure.isLoop.forEach((isLoop, node) => {
         if (isLoop) this.#loops.set(node, this.#loop(node));
@@ -145,7 +159,9 @@ export class RegisterPlan {
       return;
     }
     const uppers = this.#uppers(nodes);
-    this.#meetings = dirty.map((set, node) => this.#meeting(set, uppers[node]!, this.#loops.get(node)));
+    this.#meetings = dirty.map((set, node) =>
+      node === this.#hub ? NOTHING : this.#meeting(set, uppers[node]!, this.#loops.get(node)),
+    );
   }
 
   /** The general registers (a mask) that are expected to change in the loop of a header; -1: anything may. */
@@ -162,9 +178,9 @@ export class RegisterPlan {
 
   /** Before each node. */
   #uppers(nodes: readonly number[]): Uppers[] {
-    const { isLoop, isMerge } = this.#structure;
+    const { isLoop, isMerge, order } = this.#structure;
     const before = this.#blocks.map(
-      (_, node): Uppers => ({ whole: 0, zero: node === 0 ? 0 : 0xffff & ~this.#notZero[node]! }),
+      (_, node): Uppers => ({ whole: 0, zero: order[node] === 0 ? 0 : 0xffff & ~this.#notZero[node]! }),
     );
     for (let changed = true; changed; ) {
       changed = false;
@@ -293,7 +309,7 @@ const PARTS = new Map<string, number>([
   ...['add', 'xadd'].map((op) => [op, partsOf(KIND_ADD)] as const),
 ]);
 
-function useOf({ insns, callee }: Block, model: UsageModel): BlockUse {
+function useOf({ insns, callee, frame }: Block, model: UsageModel): BlockUse {
   const usage = noUsage();
   let flagsUsed = 0;
   let parts = 0;
@@ -313,6 +329,6 @@ function useOf({ insns, callee }: Block, model: UsageModel): BlockUse {
     changed: usage.gprWritten & 0xffff,
     whole: usage.xmmWhole,
     effects,
-    calls: (flow === 'call' && callee === 0) || flow === 'call-indirect',
+    calls: (flow === 'call' && callee === 0) || flow === 'call-indirect' || (flow === 'jump-indirect' && frame !== 0),
   };
 }

@@ -22,11 +22,12 @@ import {
   type CodeSpace,
   covers,
   KIND_COLD,
-  KIND_HOT,
+  KIND_LOOP,
   type Piece,
 } from './code-group.ts';
 import { Interpreter } from './interpreter.ts';
 import { type HelperImports, jumpCacheEntry, type ModuleImports } from './module.ts';
+import { countOf, targetsOf } from './profile.ts';
 import { EXIT_FETCH, EXIT_RESUME, OFF_AHEAD, OFF_AHEAD_SIZE, OFF_EXIT, OFF_RIP } from './state.ts';
 import type { Translations } from './translations.ts';
 
@@ -91,8 +92,22 @@ export class SpaceCode implements CodeSpace {
         if (often !== Number.POSITIVE_INFINITY) this.#region(rip >>> 0);
       },
     };
-    const { regions, steps, lookup, flags, mulhu, divlu, crc32c, resume, unfetchable, interpret, enter, single, same } =
-      new WebAssembly.Instance(translations.helpers, { env }).exports as Record<string, WebAssembly.ExportValue>;
+    const {
+      regions,
+      steps,
+      lookup,
+      flags,
+      mulhu,
+      divlu,
+      crc32c,
+      noteJump,
+      resume,
+      unfetchable,
+      interpret,
+      enter,
+      single,
+      same,
+    } = new WebAssembly.Instance(translations.helpers, { env }).exports as Record<string, WebAssembly.ExportValue>;
     this.#table = regions as WebAssembly.Table;
     this.#steps = steps as WebAssembly.Table;
     this.#unfetchable = unfetchable!;
@@ -100,7 +115,8 @@ export class SpaceCode implements CodeSpace {
     this.#enter = enter as (slot: number, rip: number) => number;
     this.#single = single as (record: number) => number;
     this.#same = same as (a: number, b: number, length: number) => number;
-    const exported = { lookup: lookup!, flags: flags!, mulhu: mulhu!, divlu: divlu!, crc32c: crc32c!, resume: resume! };
+    const arithmetic = { mulhu: mulhu!, divlu: divlu!, crc32c: crc32c! };
+    const exported = { lookup: lookup!, flags: flags!, ...arithmetic, noteJump: noteJump!, resume: resume! };
     this.#imports = { env: { ...imports, memory, regions: regions!, ...exported } };
   }
 
@@ -203,6 +219,19 @@ export class SpaceCode implements CodeSpace {
     return this.#slots.has(rip);
   }
 
+  targetsOf(rip: number): Map<number, number> {
+    return targetsOf(this.space.view, rip);
+  }
+
+  isInLoop(rip: number): boolean {
+    const groups = [...(this.#byPage.get(rip >>> PAGE_SHIFT) ?? [])];
+    return groups.some(({ kind, pieces }) => kind === KIND_LOOP && covers(pieces[0]!, rip));
+  }
+
+  countOf(rip: number): number {
+    return countOf(this.space.view, rip);
+  }
+
   /** The guest is at `rip` after another slice of instructions: where it is often, its code gets better. */
   sample(rip: number): void {
     let most = 0;
@@ -225,7 +254,7 @@ export class SpaceCode implements CodeSpace {
     let tier: CodeTier = 'interpreted';
     for (const group of this.#byPage.get(rip >>> PAGE_SHIFT) ?? []) {
       if (!group.pieces.some((piece) => covers(piece, rip))) continue;
-      if (group.kind === KIND_HOT) return 'hot';
+      if (group.kind !== KIND_COLD) return 'hot';
       tier = 'translated';
     }
     return tier;
@@ -249,6 +278,7 @@ export class SpaceCode implements CodeSpace {
   /** Puts the group's functions into slots, in the place of worse ones. */
   #place(group: CodeGroup): void {
     const run = this.load(group);
+    const replaced = new Set<CodeGroup>();
     group.pieces.forEach(({ entry }, i) => {
       let slot = this.#slots.get(entry);
       if (slot === undefined) {
@@ -259,17 +289,22 @@ export class SpaceCode implements CodeSpace {
       } else {
         const owner = this.#owners[slot]!;
         if (owner.kind >= group.kind) return;
-        // A cold region: nothing else is in its group.
-        this.#release(owner);
+        replaced.add(owner);
       }
       this.#owners[slot] = group;
       this.#table.set(slot, run[i]!);
     });
+    for (const other of replaced) if (!this.#isUsed(other)) this.#release(other);
     for (const page of group.pages) {
       const groups = this.#byPage.get(page);
       if (groups === undefined) this.#byPage.set(page, new Set([group]));
       else groups.add(group);
     }
+  }
+
+  /** A function of the group is in a slot. */
+  #isUsed(group: CodeGroup): boolean {
+    return group.pieces.some(({ entry }) => this.#owners[this.#slots.get(entry) ?? 0] === group);
   }
 
   #newSlot(): number {

@@ -18,7 +18,7 @@ function spaceWith(hex: string): AddressSpace {
   return space;
 }
 
-const framesOf = (hex: string) => stackFrames(discover(spaceWith(hex), CODE, 100))[0]!;
+const framesOf = (hex: string) => stackFrames(discover(spaceWith(hex), CODE, { size: 100 }))[0]!;
 
 describe('a stack frame', () => {
   it('is what a function accesses below rbp', () => {

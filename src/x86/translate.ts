@@ -27,12 +27,20 @@ import {
   REGION_PARAMETERS,
 } from './calling.ts';
 import type { Instruction } from './instruction.ts';
-import { lowerCall, lowerDeparture, lowerInlinedCall, lowerInlinedReturn, lowerLoop } from './lower-control.ts';
+import {
+  lowerCall,
+  lowerDeparture,
+  lowerInlinedCall,
+  lowerInlinedReturn,
+  lowerJumpToNext,
+  lowerLoop,
+} from './lower-control.ts';
 import { integerLowerings } from './lower-integer.ts';
 import { sseLowerings } from './lower-sse.ts';
 import { stringLowerings } from './lower-string.ts';
 import { x87Lowerings } from './lower-x87.ts';
 import type { Lowering } from './lowering.ts';
+import { countBlock } from './profile.ts';
 import { blockKey, type Region } from './region.ts';
 import { type Preloads, RegionContext } from './region-context.ts';
 import { RegisterPlan } from './register-plan.ts';
@@ -41,7 +49,7 @@ import { findRun, type Run } from './sse-run.ts';
 import { type StackFrame, stackFrames } from './stack-frame.ts';
 import { ARITHMETIC_FLAGS, OFF_NEXT, VECTOR_UD } from './state.ts';
 import { type Structure, structureOf } from './structure.ts';
-import { successorsOf } from './successors.ts';
+import { entryNode, successorsOf } from './successors.ts';
 import { UsageModel } from './usage.ts';
 
 /** By mnemonic. */
@@ -68,18 +76,27 @@ export class Translator {
 
   /**
    * The region's function. `direct`: entries of regions that will be in the same module, for direct calls, which name them
-   * in `calls`.
+   * in `calls`. `notes`: it notes what profile.ts has.
    */
-  translate(region: Region, direct: ReadonlySet<number>): FunctionBody {
+  translate(region: Region, direct: ReadonlySet<number>, notes: boolean): FunctionBody {
     const code = this.#code;
     const targets = successorsOf(region);
-    const structure = structureOf(targets);
-    const plan = new RegisterPlan(region.blocks, targets, structure, this.#model);
+    const structure = structureOf(targets, entryNode(region));
+    const plan = new RegisterPlan(region, targets, structure, this.#model);
     const preloads: Preloads = new Map();
     for (;;) {
       code.reset();
-      if (new RegionTranslator(code, this.#model, region, structure, plan, preloads, direct).run()) return code.body();
+      if (new RegionTranslator(code, this.#model, region, structure, plan, preloads, direct, notes).run())
+        return code.body();
     }
+  }
+
+  /** A function that goes on in that of another entry of the same module, which has several. */
+  alias(entry: number): FunctionBody {
+    const code = this.#code;
+    code.reset();
+    code.localGet(PARAM_DEPTH).localGet(PARAM_BUDGET).localGet(PARAM_RSP).returnCallLater(entry).end();
+    return code.body();
   }
 }
 
@@ -91,6 +108,7 @@ interface Common {
 class RegionTranslator {
   readonly #ctx: RegionContext;
   readonly #code: Code;
+  readonly #notes: boolean;
   readonly #model: UsageModel;
   readonly #region: Region;
   readonly #structure: Structure;
@@ -116,10 +134,12 @@ class RegionTranslator {
     plan: RegisterPlan,
     preloads: Preloads,
     direct: ReadonlySet<number>,
+    notes: boolean,
   ) {
+    this.#notes = notes;
     this.#model = model;
     this.#code = code;
-    this.#ctx = new RegionContext(code, region.entry, isVector, preloads, direct);
+    this.#ctx = new RegionContext(code, region.entry, isVector, preloads, direct, notes);
     this.#region = region;
     this.#stackFrames = stackFrames(region);
     this.#structure = structure;
@@ -130,13 +150,17 @@ class RegionTranslator {
   run(): boolean {
     const ctx = this.#ctx;
     const code = this.#code;
+    const hasEntries = this.#region.hub?.isEntry;
+    const entry = entryNode(this.#region);
     code.localGet(PARAM_DEPTH).i32Const(DEPTH_LIMIT).i32GtU().ifRarely();
-    code.i32Const(REGISTER_FILE).i32Const(this.#region.entry).i32Store(OFF_NEXT);
+    // One with several entries is called through the table, which has told which one.
+    if (!hasEntries) code.i32Const(REGISTER_FILE).i32Const(this.#region.entry).i32Store(OFF_NEXT);
     code.localGet(PARAM_BUDGET).localGet(PARAM_RSP).return();
     code.end();
     const start = code.length;
-    this.#arrive(0);
-    if (this.#structure.reducible) this.#tree(this.#structure, 0);
+    if (hasEntries) ctx.loadNext();
+    this.#arrive(entry);
+    if (this.#structure.reducible) this.#tree(this.#structure, entry);
     else this.#dispatcher();
     code.unreachable();
     ctx.finish(start);
@@ -214,13 +238,22 @@ class RegionTranslator {
   #goto(from: number, rip: number, branch: boolean, frame = this.#region.blocks[from]!.frame): void {
     const ctx = this.#ctx;
     const to = this.#region.index.get(blockKey(frame, rip));
-    const structure = this.#structure;
     const mayStop = branch && rip <= ctx.insn.rip;
     if (to === undefined) {
       ctx.exit(mayStop ? EXIT_KIND_CHAIN : EXIT_KIND_FORWARD, rip, 0);
       return;
     }
     if (mayStop) ctx.checkBudget(rip);
+    this.#reach(from, to);
+  }
+
+  #reach(from: number, to: number): void {
+    if (this.#region.hub?.heads.has(to) && from !== this.#region.blocks.length) {
+      this.#code.i64Const(this.#region.blocks[to]!.start).localSet(this.#ctx.next);
+      this.#toHub(from);
+      return;
+    }
+    const structure = this.#structure;
     this.#arrive(to);
     if (this.#dispatch >= 0) {
       this.#code.i32Const(to).localSet(this.#pc).brTo(this.#dispatch);
@@ -250,14 +283,58 @@ class RegionTranslator {
     code.end().unreachable().end();
   }
 
+  // --- the hub ---
+
+  /** Control goes from the node to the address in the local `next`. */
+  #toHub(from: number): void {
+    this.#ctx.storeAll();
+    this.#reach(from, this.#region.blocks.length);
+  }
+
+  /** Tells apart where the local `next` leads. */
+  #hub(): void {
+    const ctx = this.#ctx;
+    const code = this.#code;
+    const { hub, blocks } = this.#region;
+    const { shift, buckets } = bucketsOf(hub!.targets, (node) => blocks[node]!.start);
+    const other = code.block();
+    for (const _ of buckets) code.block();
+    ctx.pushNext();
+    code
+      .i32Const(shift)
+      .i32ShrU()
+      .i32Const(buckets.length - 1)
+      .i32And();
+    code.brTable([...buckets.keys()].slice(0, -1), buckets.length - 1);
+    for (const nodes of buckets) {
+      code.end();
+      for (const node of nodes) {
+        const { start } = blocks[node]!;
+        ctx.pushNext().i32Const(start).i32Eq().ifMostly();
+        const { state } = ctx;
+        this.#reach(blocks.length, node);
+        ctx.state = state;
+        code.end();
+      }
+      code.brTo(other);
+    }
+    code.end();
+    ctx.exitDynamic(EXIT_KIND_CHAIN, 0);
+  }
+
   // --- a block ---
 
   #block(node: number): void {
+    if (node === this.#region.blocks.length) {
+      this.#hub();
+      return;
+    }
     const ctx = this.#ctx;
     const code = this.#code;
     const block = this.#region.blocks[node]!;
     const count = block.insns.length;
     ctx.ended = false;
+    if (this.#notes) countBlock(code, block.start);
     code.localGet(ctx.budget).i64Const(count).i64Sub().localSet(ctx.budget);
     let run: Run | null = null;
     ctx.accesses.begin(block.insns, this.#stackFrames[block.frame]!);
@@ -327,7 +404,7 @@ class RegionTranslator {
           return;
         }
         lowerCall(ctx, insn);
-        ctx.call();
+        ctx.call(target!, next);
         this.#goto(node, next, false);
         return;
       }
@@ -340,6 +417,24 @@ class RegionTranslator {
         }
         lowerInlinedReturn(ctx, insn, returnTo);
         this.#goto(node, returnTo, false, caller);
+        return;
+      }
+      case 'jump-indirect': {
+        const { hub, blocks, frames } = this.#region;
+        const { frame } = blocks[node]!;
+        if (frame === 0 && hub === null) {
+          lowerDeparture(ctx, insn);
+          return;
+        }
+        lowerJumpToNext(ctx, insn);
+        if (frame !== 0) {
+          const { caller, returnTo } = frames[frame]!;
+          ctx.call(target!, returnTo);
+          this.#goto(node, returnTo, false, caller);
+          return;
+        }
+        ctx.stopIfUsedUp();
+        this.#toHub(node);
         return;
       }
       default:
@@ -371,3 +466,19 @@ const PLAIN = new Set(
     ' ',
   ),
 );
+
+/** Numbers of nodes by bits of their addresses, from `shift` up: as few in one place as it gets. */
+function bucketsOf(nodes: readonly number[], addressOf: (node: number) => number) {
+  const size = 2 ** Math.ceil(Math.log2(nodes.length) + 1);
+  let best: { shift: number; buckets: number[][] } | null = null;
+  let least = Number.POSITIVE_INFINITY;
+  for (let shift = 0; shift < 12; shift++) {
+    const buckets: number[][] = Array.from({ length: size }, () => []);
+    for (const node of nodes) buckets[(addressOf(node) >>> shift) & (size - 1)]!.push(node);
+    const cost = buckets.reduce((sum, list) => sum + list.length ** 2, 0);
+    if (cost >= least) continue;
+    least = cost;
+    best = { shift, buckets };
+  }
+  return best!;
+}

@@ -19,9 +19,11 @@ import {
   type GroupKind,
   KIND_COLD,
   KIND_HOT,
+  KIND_LOOP,
   type Piece,
 } from './code-group.ts';
 import { type CodeKey, type CodeStore, codeKey, type StoredPack } from './code-store.ts';
+import { dispatchLoop, LOOP_LIMIT, withTargets } from './hub.ts';
 import { inlineCalls } from './inline.ts';
 import { endAtLoopHeads } from './loop-heads.ts';
 import { helpersModule, linkModule } from './module.ts';
@@ -34,8 +36,10 @@ import { Translator } from './translate.ts';
 const COLD_LIMIT = 100;
 /** … and when the guest spends time in it. TurboFan's time grows faster than a function's size. */
 const HOT_LIMIT = 150;
-/** … and with the small functions that are called in it: the longest that any region is. */
-export const REGION_LIMIT = 250;
+/** … and with the small functions that are called in it. */
+const INLINED_LIMIT = 250;
+/** The longest that any region is: a dispatch loop. */
+export const REGION_LIMIT = LOOP_LIMIT;
 /** Regions of a hot group, and instructions after which no more are added. */
 const HOT_REGIONS = 12;
 const HOT_INSTRUCTIONS = 1000;
@@ -63,7 +67,7 @@ export class Translations {
   #helpers: WebAssembly.Module | null = null;
   /** For what is not translated. */
   readonly steps: StepFunctions;
-  /** By entry, the most promising first: hot ones, then the newest. */
+  /** By entry, the most promising first: by kind, then the newest. */
   readonly #regions = new Map<number, CodeGroup[]>();
   /** Packs opened, and from which one a module is. */
   readonly #opened = new Set<string>();
@@ -95,7 +99,9 @@ export class Translations {
   region(code: CodeSpace, rip: number): CodeGroup | null {
     const known = this.#find(code, KIND_COLD, rip);
     if (known !== null) return known;
-    const region = endAtLoopHeads(discover(code.space, rip, COLD_LIMIT, (next) => code.isReached(next)));
+    const region = endAtLoopHeads(
+      discover(code.space, rip, { size: COLD_LIMIT, isElsewhere: (next) => code.isReached(next) }),
+    );
     return region.blocks.length === 0 ? null : this.#make(code.space, KIND_COLD, [region]);
   }
 
@@ -103,8 +109,10 @@ export class Translations {
   hotRegion(code: CodeSpace, rip: number): CodeGroup | null {
     const known = this.#find(code, KIND_HOT, rip);
     if (known !== null) return known;
-    const region = hotRegion(code, rip);
-    return region.blocks.length === 0 ? null : this.#make(code.space, KIND_HOT, batch(code, region));
+    const region = loopRegion(code, rip) ?? hotRegion(code, rip);
+    return region.blocks.length === 0
+      ? null
+      : this.#make(code.space, region.hub?.isEntry ? KIND_LOOP : KIND_HOT, batch(code, region));
   }
 
   /** Links groups that are in modules of their own, and gives them to the store. */
@@ -127,8 +135,8 @@ export class Translations {
   };
 
   #move(sealed: readonly CodeGroup[]): void {
-    this.#staying.push(...sealed.filter(({ kind }) => kind === KIND_HOT));
-    const moved = new Set(sealed.filter(({ kind }) => kind !== KIND_HOT));
+    this.#staying.push(...sealed.filter(({ kind }) => kind !== KIND_COLD));
+    const moved = new Set(sealed.filter(({ kind }) => kind === KIND_COLD));
     if (this.#staying.length > this.#stayingMax) {
       for (const group of this.#staying) moved.add(group);
       this.#staying = [];
@@ -204,8 +212,8 @@ export class Translations {
         map.set(entry, [group]);
         continue;
       }
-      const hot = groups.findIndex(({ kind }) => kind !== KIND_HOT);
-      groups.splice(group.kind === KIND_HOT || hot < 0 ? 0 : hot, 0, group);
+      const worse = groups.findIndex(({ kind }) => kind <= group.kind);
+      groups.splice(worse < 0 ? groups.length : worse, 0, group);
       if (groups.length > CANDIDATES) groups.pop();
     }
   }
@@ -222,15 +230,19 @@ export class Translations {
   // --- making ---
 
   #make(space: AddressSpace, kind: GroupKind, regions: readonly Region[]): CodeGroup {
-    const direct = new Set(regions.map(({ entry }) => entry));
+    const direct = new Set(regions.filter(({ hub }) => !hub?.isEntry).map(({ entry }) => entry));
     const bodies: FunctionBody[] = [];
     const pieces: Piece[] = [];
-    for (const region of regions) {
-      bodies.push(this.#translator.translate(region, direct));
-      const { entry, blocks } = region;
+    const add = (entry: number, blocks: readonly Block[], body: FunctionBody): void => {
       const spans = spansOf(blocks);
       pieces.push({ entry, spans, bytes: bytesOf(space, spans) });
+      bodies.push(body);
+    };
+    for (const region of regions) {
+      const { entry, blocks } = region;
+      add(entry, blocks, this.#translator.translate(region, direct, kind === KIND_COLD));
       for (const { insns } of blocks) this.figures.instructions += insns.length;
+      for (const block of otherEntries(region)) add(block.start, [block], this.#translator.alias(entry));
     }
     this.figures.groups++;
     const wasm = linkModule(REGION_TYPE, [pieces.map(({ entry }, i) => ({ name: entry, body: bodies[i]! }))]);
@@ -241,7 +253,7 @@ export class Translations {
     const { group } = fresh;
     this.#index(group);
     const keys = keysOf(space, group);
-    const isNew = group.kind !== KIND_HOT && keys.length > 0 && this.#store?.find(keys[0]!).length === 0;
+    const isNew = group.kind === KIND_COLD && keys.length > 0 && this.#store?.find(keys[0]!).length === 0;
     this.#unsealed.push({ ...fresh, keys, isNew });
     if (this.#unsealed.length >= PACK_GROUPS) this.seal();
     else this.#store?.announce(this.seal);
@@ -270,16 +282,25 @@ function keysOf(space: AddressSpace, { pages, pieces }: CodeGroup): CodeKey[] {
   return pieces.map(({ entry }) => codeKey(space, entry));
 }
 
+/** The blocks besides the entry's that control comes to from outside of the region. */
+function otherEntries({ hub, blocks, entry }: Region): Block[] {
+  return hub?.isEntry ? hub.targets.map((node) => blocks[node]!).filter(({ start }) => start !== entry) : [];
+}
+
 /** With the small functions that it calls. */
 function hotRegion(code: CodeSpace, rip: number): Region {
-  const region = endAtLoopHeads(discover(code.space, rip, HOT_LIMIT));
-  return inlineCalls(code.space, region, REGION_LIMIT, (entry) => code.isReached(entry));
+  return inlineCalls(code, withTargets(code, rip, HOT_LIMIT), INLINED_LIMIT);
+}
+
+function loopRegion(code: CodeSpace, rip: number): Region | null {
+  const loop = dispatchLoop(code, rip);
+  return loop === null ? null : inlineCalls(code, loop, LOOP_LIMIT);
 }
 
 /** The region and those that it goes to, breadth first. */
 function batch(code: CodeSpace, first: Region): Region[] {
   const regions: Region[] = [];
-  const seen = new Set<number>([first.entry]);
+  const seen = new Set<number>([first.entry, ...otherEntries(first).map(({ start }) => start)]);
   const queue = [first];
   let instructions = 0;
   for (let i = 0; i < queue.length && instructions < HOT_INSTRUCTIONS; i++) {
