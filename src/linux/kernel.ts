@@ -3,7 +3,8 @@
  * interface — and its `run` is the loop in which guest threads take turns.
  *
  * The way of a system call: `#step` runs a thread on the virtual CPU until it exits; `#execute` looks the handler up in
- * syscalls/table.ts and gives it a `Call`; a handler that waits puts the thread to sleep and is executed again later.
+ * syscalls/table.ts and gives it a `Call`; a handler that waits puts the thread to sleep and is executed again later. Calls that
+ * only look are executed in the middle of a run (`#executeInPlace`), which shows in nothing but the time it takes.
  */
 
 import { Ledger, type Part, type Plain } from '../checkpoint/ledger.ts';
@@ -30,7 +31,7 @@ import type { SignalFile, SignalInfo } from './signalfd.ts';
 import { deliver, describeState, raiseFault, sendToProcess, sendToThread } from './signals.ts';
 import { placeText, Symbolizer } from './symbolizer.ts';
 import { BLOCKED, NO_RESULT, type SyscallHandler } from './syscall.ts';
-import { handlerOf, nameOf } from './syscalls/table.ts';
+import { handlerOf, nameOf, onlyLooks } from './syscalls/table.ts';
 import { Thread } from './thread.ts';
 import type { TimerFile } from './timerfd.ts';
 import { type UnixHost, UnixNames } from './unix-socket.ts';
@@ -50,7 +51,10 @@ export type FindHandler = (number: number) => SyscallHandler;
 /** The first process: like in a container, it has nobody above it. */
 const INIT_PID = 1;
 const PID_MAX = 32768;
-/** What a system call costs of a run's budget, in instructions: handlers take time of the host's as well. */
+/**
+ * What a system call costs of a run's budget, in instructions: handlers take time of the host's as well. Looked at only between
+ * steps, so that a run ends at the same place whether its calls were executed in place or not.
+ */
 const CALL_COST = 300;
 
 export interface SavedKernel {
@@ -100,7 +104,12 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
   /** Time went on since the timers were last looked at. */
   #clockMoved = true;
   #current: Thread | null = null;
+  /** Of the run's budget: instructions that are left, and the cost of calls. */
   #left = 0;
+  #spent = 0;
+  #exact = false;
+  /** Instructions of the CPU's run that are counted already. */
+  #counted = 0;
   #exit: GuestExit | null = null;
   #charged = 0;
   #nextPid = INIT_PID;
@@ -117,7 +126,10 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
     const find: FindHandler = (number) => handlerOf(number) ?? this.#unimplemented;
     this.#findHandler = observeCalls?.(find) ?? find;
     this.#clock = lvm.clock();
-    this.cpu = makeCpu({ readTsc: () => BigInt(this.sampleClock().monotonicUs) * 1000n });
+    this.cpu = makeCpu({
+      readTsc: () => BigInt(this.sampleClock().monotonicUs) * 1000n,
+      systemCall: () => this.#executeInPlace(this.#current!),
+    });
   }
 
   // --- running ---
@@ -127,6 +139,8 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
     this.sampleClock();
     for (let input = this.lvm.wait(); input !== null; input = this.lvm.wait()) this.#input(input);
     this.#left = budget;
+    this.#spent = 0;
+    this.#exact = exact;
     this.ledger.touch(this);
     for (;;) {
       this.#timers();
@@ -139,9 +153,9 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
         if (deadlineUs === null || deadlineUs > this.#clock.monotonicUs) return { kind: 'wait', deadlineUs };
         continue;
       }
-      this.#step(thread, exact);
+      this.#step(thread);
       if (this.#exit !== null) return this.#leave({ kind: 'exit', status: this.#exit });
-      if (this.#left <= 0) return this.#leave({ kind: 'budget' });
+      if (this.#left <= this.#spent) return this.#leave({ kind: 'budget' });
     }
   }
 
@@ -164,12 +178,12 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
     }
   }
 
-  #step(thread: Thread, exact: boolean): void {
+  #step(thread: Thread): void {
     const { process } = thread;
     this.#current = thread;
     this.ledger.touch(thread);
     if (thread.call >= 0) {
-      this.#execute(thread, exact);
+      this.#execute(thread);
       return;
     }
     if (thread.pending.set !== 0n || process.pending.set !== 0n) {
@@ -178,31 +192,39 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
     }
     const { slice } = this.scheduler;
     const budget = Math.min(this.#left, slice);
-    const exit = this.cpu.run(process.mm.space, thread.context, budget, exact && this.#left <= slice);
-    const { retired } = this.cpu;
-    this.instructions += retired;
-    thread.instructions += retired;
-    this.#left -= retired;
+    this.#counted = 0;
+    const exit = this.cpu.run(process.mm.space, thread.context, budget, this.#exact && this.#left <= slice);
+    this.#count(thread);
     if (process.space.hasWritten) process.mm.publish();
     switch (exit.kind) {
       case 'syscall':
         thread.call = thread.context.getNumber(RAX);
-        this.#execute(thread, exact);
+        this.#execute(thread);
         break;
       case 'fault':
         raiseFault(this, thread, exit);
         break;
       default:
     }
-    if (slice < Number.POSITIVE_INFINITY) this.scheduler.ran(thread, retired);
+    if (slice < Number.POSITIVE_INFINITY) this.scheduler.ran(thread, this.#counted);
+  }
+
+  /** What the CPU's run has retired since it was last asked. */
+  #count(thread: Thread): void {
+    const { retired } = this.cpu;
+    const more = retired - this.#counted;
+    this.#counted = retired;
+    this.instructions += more;
+    thread.instructions += more;
+    this.#left -= more;
   }
 
   /** Executes the call that the thread is in, for the first time or again. */
-  #execute(thread: Thread, exact: boolean): void {
-    if (!exact) this.#left -= CALL_COST;
+  #execute(thread: Thread): void {
+    if (!this.#exact) this.#spent += CALL_COST;
     const number = thread.call;
     const result = this.#findHandler(number)(this.#call.begin(thread));
-    const { context, process } = thread;
+    const { process } = thread;
     if (process.space.hasWritten) process.mm.publish();
     if (result === BLOCKED || thread.dead) return;
     thread.call = -1;
@@ -210,12 +232,29 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
     thread.timedOut = false;
     if (result === NO_RESULT) return;
     if (result !== -ERESTARTSYS) {
-      if (typeof result === 'number') context.setNumber(RAX, result);
-      else context.set(RAX, result);
+      setResult(thread, result);
       if (thread.pending.set !== 0n || process.pending.set !== 0n || thread.savedMask !== null) deliver(this, thread);
     } else {
       deliver(this, thread, number);
     }
+  }
+
+  /**
+   * CpuEnvironment.systemCall: executes a call that only looks. When anything is to be done behind it that is done between two
+   * steps, or was to be done before, the step ends as at any other call.
+   */
+  #executeInPlace(thread: Thread): 'undone' | 'done' | 'leave' {
+    const { context, process } = thread;
+    const number = context.getNumber(RAX);
+    if (!onlyLooks(number) || process.space.hasWritten) return 'undone';
+    this.#count(thread);
+    if (!this.#exact) this.#spent += CALL_COST;
+    thread.call = number;
+    const result = this.#findHandler(number)(this.#call.begin(thread));
+    thread.call = -1;
+    assert(typeof result !== 'symbol', 'a call that only looks has a result');
+    setResult(thread, result);
+    return this.#left <= this.#spent || process.space.hasWritten || this.#isDue() ? 'leave' : 'done';
   }
 
   readonly #unimplemented: SyscallHandler = ({ number }) => {
@@ -239,6 +278,20 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
 
   realtimeUs(): number {
     return this.#clock.realtimeUs;
+  }
+
+  /** `#timers` has work. */
+  #isDue(): boolean {
+    if (!this.#clockMoved) return false;
+    const nowUs = this.#clock.monotonicUs;
+    const { deadlineUs } = this.scheduler;
+    if (deadlineUs !== null && deadlineUs <= nowUs) return true;
+    for (const timer of this.#timerFiles) if (timer.isDue) return true;
+    for (const process of this.#timerProcesses) if (process.timers.isDue) return true;
+    const pollAt = this.network.pollAt();
+    if (pollAt !== null && pollAt <= nowUs) return true;
+    this.#clockMoved = false;
+    return false;
   }
 
   #timers(): void {
@@ -512,4 +565,9 @@ export class Kernel implements Guest, OpenHost, UnixHost, MapHost, Part {
     for (const [name, count] of saved.unimplemented) this.unimplementedCalls.set(name, count);
     this.#exit = saved.exit;
   }
+}
+
+function setResult({ context }: Thread, result: number | bigint): void {
+  if (typeof result === 'number') context.setNumber(RAX, result);
+  else context.set(RAX, result);
 }

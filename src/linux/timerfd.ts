@@ -69,11 +69,15 @@ export class TimerFile extends OpenFile {
     return this.#realtime ? this.#nextUs - this.#host.realtimeUs() + this.#host.monotonicUs() : this.#nextUs;
   }
 
+  /** `tick` would change something now. */
+  get isDue(): boolean {
+    return this.#nextUs !== null && this.#nextUs <= this.#nowUs();
+  }
+
   /** Time went on. */
   tick(): void {
-    if (this.#nextUs === null) return;
+    if (this.#nextUs === null || !this.isDue) return;
     const now = this.#nowUs();
-    if (now < this.#nextUs) return;
     if (this.#intervalUs > 0) {
       const times = Math.floor((now - this.#nextUs) / this.#intervalUs) + 1;
       this.#ticks += times;

@@ -181,6 +181,14 @@ export class ProcessTimers {
     return first;
   }
 
+  /** `tick` would change something now. */
+  get isDue(): boolean {
+    const has = ({ nextUs }: Alarm, nowUs: number): boolean => nextUs !== null && nextUs <= nowUs;
+    if (this.#interval.some((alarm, which) => has(alarm, this.#intervalNow(which)))) return true;
+    for (const timer of this.#posix.values()) if (has(timer, this.#clockNow(timer))) return true;
+    return false;
+  }
+
   tick(): void {
     this.#interval.forEach((alarm, which) => {
       if (this.#fires(alarm, this.#intervalNow(which)) === 0) return;

@@ -9,6 +9,8 @@ export type CpuExit =
   | { readonly kind: 'budget' }
   /** A SYSCALL instruction was retired: rip is behind it, rcx and r11 are set as the SDM says. */
   | { readonly kind: 'syscall' }
+  /** As 'syscall', but `CpuEnvironment.systemCall` has done what was asked for. */
+  | { readonly kind: 'done' }
   /** An exception; rip and all registers are as of the faulting instruction (traps: #BP, #DB: behind it). */
   | {
       readonly kind: 'fault';
@@ -34,7 +36,7 @@ export interface VirtualCpu {
    */
   run(space: AddressSpace, context: Context, budget: number, exact: boolean): CpuExit;
 
-  /** Instructions retired by the last `run`. */
+  /** Instructions retired by the last `run`; in `CpuEnvironment.systemCall`, by the one in progress so far. */
   readonly retired: number;
 
   /** Brings the loaded context (if any) of `space` back into its own buffer: before the space is captured or dropped. */
@@ -60,4 +62,10 @@ export interface VirtualCpu {
 export interface CpuEnvironment {
   /** The time-stamp counter: virtual time, not the host's. */
   readTsc(): bigint;
+  /**
+   * A SYSCALL instruction was retired, and all is as when a run exits for one: what is asked for may be done now. 'undone': it
+   * was not, and the run exits; 'done': it goes on at rip; 'leave': it exits by 'done'. Where it does this shows in nothing
+   * that the guest does: a run that has used up its budget ends here in any case. Without it all calls are 'undone'.
+   */
+  systemCall?(): 'undone' | 'done' | 'leave';
 }

@@ -35,6 +35,7 @@ export class Warmer {
         assert(this.#environment !== null, 'nothing runs on a backup');
         return this.#environment.readTsc();
       },
+      systemCall: () => this.#environment?.systemCall?.() ?? 'undone',
     });
   }
 

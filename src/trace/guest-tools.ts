@@ -32,7 +32,11 @@ export class GuestTools {
     const observe = (find: FindHandler): FindHandler => traceCalls(find, this.#current, write);
     return {
       lvm,
-      makeCpu: (environment: CpuEnvironment) => this.cpu(makeCpu(environment)),
+      makeCpu: ({ readTsc, systemCall }: CpuEnvironment) => {
+        // A call is to come behind the line of its instruction.
+        const inPlace = systemCall === undefined || this.#isByInstruction ? {} : { systemCall };
+        return this.cpu(makeCpu({ readTsc, ...inPlace }));
+      },
       ...(trace.includes('syscalls')
         ? { observeCalls: observe, observeSignal: traceSignals(this.#current, write) }
         : {}),
@@ -43,12 +47,16 @@ export class GuestTools {
   cpu(cpu: VirtualCpu): VirtualCpu {
     const profiled = this.profile === null ? cpu : new ProfilingCpu(cpu, this.profile);
     const { trace, write } = this.#options;
-    if (!BY_INSTRUCTION.some((kind) => trace.includes(kind))) return profiled;
+    if (!this.#isByInstruction) return profiled;
     return new TracingCpu(profiled, this.#current, write, {
       blocks: trace.includes('blocks'),
       instructions: trace.includes('instructions'),
       registers: trace.includes('registers'),
     });
+  }
+
+  get #isByInstruction(): boolean {
+    return BY_INSTRUCTION.some((kind) => this.#options.trace.includes(kind));
   }
 
   attach(kernel: Kernel): void {

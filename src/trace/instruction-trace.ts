@@ -47,18 +47,15 @@ export class TracingCpu extends ObservingCpu {
   }
 
   override run(space: AddressSpace, context: Context, budget: number, _exact: boolean): CpuExit {
-    let retired = 0;
+    this.before = 0;
     for (;;) {
-      const exit = this.#step(space, context, retired);
-      retired += this.cpu.retired;
-      if (exit.kind !== 'budget' || retired >= budget) {
-        this.retired = retired;
-        return exit;
-      }
+      const exit = this.#step(space, context);
+      if (exit.kind !== 'budget' || this.retired >= budget) return exit;
+      this.before += this.cpu.retired;
     }
   }
 
-  #step(space: AddressSpace, context: Context, done: number): CpuExit {
+  #step(space: AddressSpace, context: Context): CpuExit {
     const { rip } = context;
     const { blocks, instructions, registers } = this.#options;
     const kernel = this.#kernel();
@@ -67,7 +64,7 @@ export class TracingCpu extends ObservingCpu {
       const place = placeText(this.#symbolizer.find(thread.process.mm, rip));
       return `0x${rip.toString(16)} ${place}`;
     };
-    const head = (): string => lineHead(kernel.current!, kernel.instructions + done);
+    const head = (): string => lineHead(kernel.current!, kernel.instructions + this.before);
     const insn = fetch(space, rip);
     if (isFailure(insn)) {
       // It faults, and nothing is run.

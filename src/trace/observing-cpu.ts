@@ -5,11 +5,16 @@ import type { CodeTier, CpuExit, VirtualCpu } from '../lvm/cpu.ts';
 import type { Context } from '../x86/state.ts';
 
 export abstract class ObservingCpu implements VirtualCpu {
-  retired = 0;
   protected readonly cpu: VirtualCpu;
+  /** Instructions of this run before the one of the CPU behind that is in progress, or was the last. */
+  protected before = 0;
 
   constructor(cpu: VirtualCpu) {
     this.cpu = cpu;
+  }
+
+  get retired(): number {
+    return this.before + this.cpu.retired;
   }
 
   abstract run(space: AddressSpace, context: Context, budget: number, exact: boolean): CpuExit;

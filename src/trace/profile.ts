@@ -96,21 +96,18 @@ export class ProfilingCpu extends ObservingCpu {
   }
 
   override run(space: AddressSpace, context: Context, budget: number, exact: boolean): CpuExit {
-    let retired = 0;
+    this.before = 0;
     for (;;) {
-      const left = budget - retired;
+      const left = budget - this.before;
       const isReached = this.#left <= (exact ? left : left + OVERRUN);
       const exit = this.cpu.run(space, context, isReached ? this.#left : left, exact || isReached);
-      retired += this.cpu.retired;
       this.#left -= this.cpu.retired;
       if (this.#left <= 0) {
         this.#left = this.#distance();
         this.#profile.sample(context.rip, this.cpu.tierAt(space, context.rip));
       }
-      if (exit.kind !== 'budget' || retired >= budget) {
-        this.retired = retired;
-        return exit;
-      }
+      if (exit.kind !== 'budget' || this.retired >= budget) return exit;
+      this.before += this.cpu.retired;
     }
   }
 }

@@ -16,8 +16,10 @@ import { SpaceCode } from './space-code.ts';
 import {
   type Context,
   EXIT_BUDGET,
+  EXIT_DONE,
   EXIT_FAULT,
   EXIT_FETCH,
+  EXIT_STALE,
   EXIT_SYSCALL,
   OFF_BUDGET,
   OFF_BUDGET_FLOORS,
@@ -53,8 +55,11 @@ interface GuestSpace extends Machine {
   readonly repair: Repair;
   /** Of Translations.users. */
   readonly move: (moved: ReadonlySet<CodeGroup>) => void;
-  /** Budget of the run beyond the slice in OFF_BUDGET. */
+  /** Budget of the run, and what of it is beyond the slice in OFF_BUDGET. */
+  total: number;
   later: number;
+  /** Translated code was dropped since this was last cleared. */
+  codeChanged: boolean;
   /** What OFF_BUDGET_FLOORS is set for. */
   exact: boolean | null;
   loaded: Context | null;
@@ -85,11 +90,12 @@ export class TranslatingCpu implements VirtualCpu {
       guest.loaded = context;
     }
     const base = exact ? budget - SLACK : budget;
+    guest.total = base;
     guest.later = Math.max(0, base - SLICE);
     setBudget(guest, base - guest.later);
     setFloors(guest, exact);
     const exit = this.#loop(guest, exact ? SLACK : 0);
-    this.retired = base - getBudget(guest) - guest.later;
+    this.retired = retired(guest);
     return exit;
   }
 
@@ -125,6 +131,8 @@ export class TranslatingCpu implements VirtualCpu {
       switch (u32[OFF_EXIT >> 2]) {
         case EXIT_SYSCALL:
           return { kind: 'syscall' };
+        case EXIT_DONE:
+          return { kind: 'done' };
         case EXIT_FAULT:
           return this.#fault(guest);
         case EXIT_FETCH:
@@ -133,11 +141,24 @@ export class TranslatingCpu implements VirtualCpu {
           mayStop = true;
           code.sample(u32[OFF_RIP >> 2]!);
           continue;
+        case EXIT_STALE:
+          mayStop = true;
+          continue;
         default:
           // EXIT_RESUME: as the loop's head says.
           continue;
       }
     }
+  }
+
+  /** Of Machine. What is on the wasm stack must not go on when code of it was changed. */
+  #systemCall(guest: GuestSpace): number {
+    this.retired = retired(guest);
+    guest.codeChanged = false;
+    const result = this.#environment.systemCall?.() ?? 'undone';
+    if (result === 'done' && !guest.codeChanged) return 0;
+    guest.u32[OFF_EXIT >> 2] = result === 'done' ? EXIT_STALE : result === 'leave' ? EXIT_DONE : EXIT_SYSCALL;
+    return 1;
   }
 
   #fault(guest: GuestSpace): CpuExit {
@@ -196,7 +217,8 @@ export class TranslatingCpu implements VirtualCpu {
     const known = this.#spaces.get(space);
     if (known !== undefined) return known;
     const u32 = new Uint32Array(space.memory.buffer, REGISTER_FILE, 256);
-    const machine: Machine = { space, view: space.view, environment: this.#environment };
+    const systemCall = (): number => this.#systemCall(guest);
+    const machine: Machine = { space, view: space.view, environment: this.#environment, systemCall };
     const translations = this.#translations;
     const repair = new Repair(machine, u32);
     const imports = {
@@ -206,9 +228,13 @@ export class TranslatingCpu implements VirtualCpu {
     const code = new SpaceCode(space, translations, imports, this.#often);
     const move = (moved: ReadonlySet<CodeGroup>): void => code.move(moved);
     translations.users.add(move);
-    const guest = { ...machine, u32, code, repair, move, later: 0, exact: null, loaded: null };
+    const run = { total: 0, later: 0, codeChanged: false, exact: null, loaded: null };
+    const guest: GuestSpace = { ...machine, u32, code, repair, move, ...run };
     this.#spaces.set(space, guest);
-    space.onCodeChange = (first, count) => code.dropPages(first, count);
+    space.onCodeChange = (first, count) => {
+      guest.codeChanged = true;
+      code.dropPages(first, count);
+    };
     return guest;
   }
 
@@ -259,6 +285,11 @@ function setBudget({ view }: GuestSpace, budget: number): void {
   const at = REGISTER_FILE + OFF_BUDGET;
   view.setUint32(at, budget >>> 0, true);
   view.setInt32(at + 4, Math.floor(budget / 4294967296), true);
+}
+
+/** Instructions of the run so far. */
+function retired(guest: GuestSpace): number {
+  return guest.total - getBudget(guest) - guest.later;
 }
 
 /** Makes the next slice of the budget available when one is used up. Returns what is. */

@@ -7,7 +7,6 @@ import type { Instruction } from './instruction.ts';
 import { asImmediate, type LoweringContext } from './lowering.ts';
 import type { RegionContext } from './region-context.ts';
 import {
-  EXIT_SYSCALL,
   OFF_DF,
   OFF_RFLAGS_OTHER,
   R11,
@@ -19,6 +18,7 @@ import {
   VECTOR_OF,
   VECTOR_UD,
 } from './state.ts';
+import { registerHelper } from './support.ts';
 import { FORMS } from './table.ts';
 
 /** Of an error code that names a gate: the gate is one of the IDT (SDM vol. 3, 7.13). */
@@ -154,20 +154,26 @@ export function lowerLoop(ctx: LoweringContext, insn: Instruction): void {
   }
 }
 
-/** SDM vol. 2, SYSCALL: rcx = rip, r11 = rflags. */
-function lowerSyscall(ctx: LoweringContext): void {
+registerHelper('syscall', ({ systemCall }) => systemCall());
+
+/**
+ * SDM vol. 2, SYSCALL: rcx = rip, r11 = rflags. What is asked for may be done at once; else it is when the run was left. In
+ * either case the run may stop behind it, so nobody can tell.
+ */
+function lowerSyscall(ctx: LoweringContext, insn: Instruction): void {
   ctx.pushNextRip();
   ctx.setReg(RCX, 8);
   pushRflags(ctx);
   ctx.setReg(R11, 8);
-  ctx.stop(EXIT_SYSCALL);
+  ctx.callBehind('syscall');
+  ctx.exit(EXIT_KIND_CHAIN, insn.rip + insn.length, ctx.remaining - 1);
 }
 
 /** What always leaves, and not to where the instruction says. */
 export function lowerDeparture(ctx: LoweringContext, insn: Instruction): void {
   if (insn.flow === 'ret') lowerReturn(ctx, insn);
   else if (insn.flow === 'jump-indirect') lowerJumpIndirect(ctx, insn);
-  else if (insn.flow === 'syscall') lowerSyscall(ctx);
+  else if (insn.flow === 'syscall') lowerSyscall(ctx, insn);
   else lowerTrap(ctx, insn);
 }
 

@@ -335,12 +335,6 @@ export abstract class LoweringContext extends FlagLowering {
     this.exit(EXIT_KIND_STOP, rip, remaining);
   }
 
-  /** Leaves for JavaScript with a reason (EXIT_SYSCALL …), rip behind the instruction. */
-  stop(reason: number): void {
-    this.code.i32Const(REGISTER_FILE).i32Const(reason).i32Store(OFF_EXIT);
-    this.exit(EXIT_KIND_STOP, this.insn.rip + this.insn.length, this.remaining - 1);
-  }
-
   /**
    * Calls a helper of support.ts with all guest state in the register file (rip at this instruction), then takes it
    * back. The helper gets the i32 local `arg` (-1: 0). When it returns nonzero it has raised an exception
@@ -358,6 +352,29 @@ export abstract class LoweringContext extends FlagLowering {
     code.ifRarely();
     this.exit(EXIT_KIND_STOP, this.insn.rip, this.remaining);
     code.end();
+    this.#takeBack();
+  }
+
+  /**
+   * Calls a helper that does something between the instruction, which is done, and the next: with all guest state in the
+   * register file, also the budget, and rip at the next one. When it returns nonzero the run is left there, OFF_EXIT telling why.
+   */
+  callBehind(name: HelperName): void {
+    const { code, insn } = this;
+    this.writeBack();
+    this.showBudget();
+    code.i32Const(REGISTER_FILE);
+    this.pushNextRip();
+    code.i64Store(OFF_RIP).i32Const(helperId(name)).i32Const(0).call(FUNC_HELPER);
+    const leaves = this.toTemp('i32');
+    this.#takeBack();
+    code.localGet(leaves).if();
+    this.exit(EXIT_KIND_STOP, insn.rip + insn.length, this.remaining - 1);
+    code.end();
+  }
+
+  /** Nothing that was in locals, or known, before a helper ran is so behind it. */
+  #takeBack(): void {
     this.reload();
     this.flagOpKnown = -1;
     this.flagsChanged = 0;

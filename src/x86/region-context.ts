@@ -36,6 +36,7 @@ import {
 } from './register-state.ts';
 import {
   EXIT_BUDGET,
+  OFF_BUDGET,
   OFF_BUDGET_FLOORS,
   OFF_EXIT,
   OFF_FLAG_A,
@@ -307,6 +308,10 @@ export class RegionContext extends LoweringContext {
       .i32Const(REGISTER_FILE)
       .localGet(PARAM_RSP)
       .i64Store(OFF_GPR + 8 * RSP);
+  }
+
+  override showBudget(): void {
+    this.code.i32Const(REGISTER_FILE).localGet(PARAM_BUDGET).i64Store(OFF_BUDGET);
   }
 
   override reload(): void {

@@ -54,6 +54,8 @@ export abstract class RegisterLowering {
 
   /** The register file is newer than the locals. */
   abstract reload(): void;
+  /** Makes the register file have the budget as it is now. */
+  abstract showBudget(): void;
 
   /** The local with the instructions that are left. */
   get budget(): number {

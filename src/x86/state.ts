@@ -88,6 +88,9 @@ export const EXIT_FAULT = 3;
 /** Internal ones: the instruction at rip cannot be fetched; go on from rip with an empty wasm stack. */
 export const EXIT_FETCH = 16;
 export const EXIT_RESUME = 17;
+/** A system call was done in place; the run is over; or it goes on from rip with an empty wasm stack, if it may. */
+export const EXIT_DONE = 18;
+export const EXIT_STALE = 19;
 
 /** Exception vectors (SDM vol. 3, 6.3.1). */
 export const VECTOR_DE = 0;

@@ -235,6 +235,15 @@ export class StepContext extends LoweringContext {
     super.callHelper(name, arg);
   }
 
+  override callBehind(name: HelperName): void {
+    this.#callsHelper = true;
+    super.callBehind(name);
+  }
+
+  override showBudget(): void {
+    // It is in the register file.
+  }
+
   // --- leaving ---
 
   /** To the instruction itself or the next one. */

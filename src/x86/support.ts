@@ -13,9 +13,11 @@ export interface Machine {
   /** The whole memory; a register-file field is at REGISTER_FILE + OFF_…. */
   readonly view: DataView;
   readonly environment: CpuEnvironment;
+  /** Behind a SYSCALL, the budget being in the register file too: 0 to go on, 1 to leave, OFF_EXIT telling why. */
+  readonly systemCall: () => number;
 }
 
-/** Returns 0, or `raise(machine, vector)` having changed nothing. `arg` is the lowering's. */
+/** Returns 0, or `raise(machine, vector)` having changed nothing (for `callBehind` see there). `arg` is the lowering's. */
 export type Helper = (machine: Machine, arg: number) => number;
 export type HelperName = string;
 

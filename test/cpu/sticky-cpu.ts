@@ -17,7 +17,6 @@ export class StickyCpu extends ObservingCpu {
     const insn = fetch(space, context.rip);
     if (!isFailure(insn) && !READ_MXCSR.test(insn.op)) context.u32[OFF_MXCSR >> 2]! |= MXCSR_EXACT;
     const exit = this.cpu.run(space, context, 1, true);
-    this.retired = this.cpu.retired;
     context.u32[OFF_MXCSR >> 2]! &= ~MXCSR_EXACT;
     return exit;
   }

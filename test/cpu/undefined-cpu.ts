@@ -34,7 +34,6 @@ export class UndefinedCpu extends ObservingCpu {
       this.#hasRead ||= (insn.flagsRead & this.#undefined) !== 0;
     }
     const exit = this.cpu.run(space, context, 1, true);
-    this.retired = this.cpu.retired;
     if (!isFailure(insn) && exit.kind !== 'fault') {
       this.#undefined = (this.#undefined & ~insn.flagsWritten) | insn.flagsUndefined;
     }

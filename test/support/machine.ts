@@ -10,7 +10,7 @@ import { type BootOptions, boot } from '../../src/linux/boot.ts';
 import type { Kernel } from '../../src/linux/kernel.ts';
 import { restore } from '../../src/linux/restore.ts';
 import type { GuestExit, Input, Lvm } from '../../src/lvm/api.ts';
-import type { VirtualCpu } from '../../src/lvm/cpu.ts';
+import type { CpuEnvironment, VirtualCpu } from '../../src/lvm/cpu.ts';
 import { openImage } from '../../src/lvm/node-image.ts';
 import { GuestTools } from '../../src/trace/guest-tools.ts';
 import { TranslatingCpu } from '../../src/x86/cpu.ts';
@@ -56,6 +56,7 @@ export class Machine implements Lvm {
   readonly #decoders = [new TextDecoder(), new TextDecoder()] as const;
   status: GuestExit | null = null;
   readonly cpu: VirtualCpu;
+  #environment: CpuEnvironment | null = null;
 
   constructor({
     program,
@@ -76,7 +77,8 @@ export class Machine implements Lvm {
     this.#tools = tools ?? new GuestTools({ trace: [], write: () => {}, profile: false });
     // One CPU for all kernels of a machine that is moved: its translations stay.
     const readTsc = () => BigInt(this.clock().monotonicUs) * 1000n;
-    this.cpu = cpu ?? new TranslatingCpu({ readTsc }, translations, often);
+    const systemCall = () => this.#environment?.systemCall?.() ?? 'undone';
+    this.cpu = cpu ?? new TranslatingCpu({ readTsc, systemCall }, translations, often);
     const bytes = new TextEncoder().encode(stdin);
     if (bytes.length > 0) this.inputs.push({ kind: 'stdin', bytes });
     this.inputs.push({ kind: 'stdin', bytes: new Uint8Array(0) });
@@ -92,7 +94,11 @@ export class Machine implements Lvm {
   }
 
   get #deps() {
-    return { lvm: this, makeCpu: () => this.cpu };
+    const makeCpu = (environment: CpuEnvironment): VirtualCpu => {
+      this.#environment = environment;
+      return this.cpu;
+    };
+    return { lvm: this, makeCpu };
   }
 
   get stdout(): string {

@@ -5,7 +5,7 @@ import * as N from '../abi/syscall-numbers.ts';
 import type { Ids } from '../process.ts';
 import type { Syscall, SyscallResult } from '../syscall.ts';
 import { selfOf, writeInt, writeStruct } from './core.ts';
-import { full, partial, type SyscallEntry } from './entry.ts';
+import { full, looking, partial, type SyscallEntry } from './entry.ts';
 import { readView } from './fs-kernel.ts';
 
 type IdKind = 'uid' | 'gid';
@@ -132,21 +132,21 @@ function sysCapget(call: Syscall): SyscallResult {
 const KEPT = 'kept; the file system refuses nobody';
 
 export const IDENTITY_CALLS: readonly SyscallEntry[] = [
-  full(N.SYS_getuid, (call) => selfOf(call).ids.uid[0]),
-  full(N.SYS_geteuid, (call) => selfOf(call).ids.uid[1]),
-  full(N.SYS_getgid, (call) => selfOf(call).ids.gid[0]),
-  full(N.SYS_getegid, (call) => selfOf(call).ids.gid[1]),
+  looking(full(N.SYS_getuid, (call) => selfOf(call).ids.uid[0])),
+  looking(full(N.SYS_geteuid, (call) => selfOf(call).ids.uid[1])),
+  looking(full(N.SYS_getgid, (call) => selfOf(call).ids.gid[0])),
+  looking(full(N.SYS_getegid, (call) => selfOf(call).ids.gid[1])),
   partial(N.SYS_setuid, setOne('uid'), KEPT),
   partial(N.SYS_setgid, setOne('gid'), KEPT),
   partial(N.SYS_setreuid, setTwo('uid'), KEPT),
   partial(N.SYS_setregid, setTwo('gid'), KEPT),
   partial(N.SYS_setresuid, setThree('uid'), KEPT),
   partial(N.SYS_setresgid, setThree('gid'), KEPT),
-  full(N.SYS_getresuid, getThree('uid')),
-  full(N.SYS_getresgid, getThree('gid')),
+  looking(full(N.SYS_getresuid, getThree('uid'))),
+  looking(full(N.SYS_getresgid, getThree('gid'))),
   partial(N.SYS_setfsuid, setFs('uid'), KEPT),
   partial(N.SYS_setfsgid, setFs('gid'), KEPT),
-  full(N.SYS_getgroups, sysGetgroups),
+  looking(full(N.SYS_getgroups, sysGetgroups)),
   partial(N.SYS_setgroups, sysSetgroups, KEPT),
   partial(N.SYS_capget, sysCapget, 'all for root, none for others'),
   partial(N.SYS_capset, () => 0, 'accepted, without effect'),

@@ -16,7 +16,7 @@ import { exited } from '../process.ts';
 import { isKilled } from '../signals.ts';
 import { BLOCKED, NO_RESULT, type Syscall, type SyscallResult } from '../syscall.ts';
 import { kernelOf, selfOf, threadOf } from './core.ts';
-import { full, partial, type SyscallEntry } from './entry.ts';
+import { full, looking, partial, type SyscallEntry } from './entry.ts';
 import { readView, startOf } from './fs-kernel.ts';
 
 // ---- making
@@ -178,7 +178,7 @@ export const PROCESS_CALLS: readonly SyscallEntry[] = [
   full(N.SYS_exit, sysExit),
   full(N.SYS_exit_group, sysExitGroup),
   full(N.SYS_set_tid_address, sysSetTidAddress),
-  full(N.SYS_getpid, (call) => selfOf(call).pid),
-  full(N.SYS_gettid, (call) => threadOf(call).tid),
-  full(N.SYS_getppid, (call) => selfOf(call).ppid),
+  looking(full(N.SYS_getpid, (call) => selfOf(call).pid)),
+  looking(full(N.SYS_gettid, (call) => threadOf(call).tid)),
+  looking(full(N.SYS_getppid, (call) => selfOf(call).ppid)),
 ];

@@ -7,7 +7,7 @@ import type { Process } from '../process.ts';
 import type { Syscall, SyscallResult } from '../syscall.ts';
 import { MACHINE, OS_NAME, OS_RELEASE, OS_VERSION } from '../uname.ts';
 import { kernelOf, putString, selfOf, setTimeval, threadOf, writeInt, writeStruct } from './core.ts';
-import { full, partial, type SyscallEntry } from './entry.ts';
+import { full, looking, partial, type SyscallEntry } from './entry.ts';
 import { readView } from './fs-kernel.ts';
 
 function sysUname(call: Syscall): SyscallResult {
@@ -138,15 +138,15 @@ function sysMembarrier(call: Syscall): SyscallResult {
 }
 
 export const SYSTEM_CALLS: readonly SyscallEntry[] = [
-  full(N.SYS_uname, sysUname),
+  looking(full(N.SYS_uname, sysUname)),
   full(N.SYS_sethostname, sysSethostname),
   partial(N.SYS_sysinfo, sysSysinfo, 'no load averages'),
   full(N.SYS_getrandom, sysGetrandom),
   partial(N.SYS_prlimit64, sysPrlimit64, 'kept; enforced: RLIMIT_NOFILE'),
-  partial(N.SYS_getrlimit, sysGetrlimit, 'kept; enforced: RLIMIT_NOFILE'),
+  looking(partial(N.SYS_getrlimit, sysGetrlimit, 'kept; enforced: RLIMIT_NOFILE')),
   partial(N.SYS_setrlimit, sysSetrlimit, 'kept; enforced: RLIMIT_NOFILE'),
-  partial(N.SYS_getrusage, sysGetrusage, 'time by instructions, all of it user time'),
-  full(N.SYS_getcpu, sysGetcpu),
+  looking(partial(N.SYS_getrusage, sysGetrusage, 'time by instructions, all of it user time')),
+  looking(full(N.SYS_getcpu, sysGetcpu)),
   full(N.SYS_membarrier, sysMembarrier),
   partial(N.SYS_personality, () => 0, 'PER_LINUX'),
 ];

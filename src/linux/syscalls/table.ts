@@ -44,6 +44,13 @@ export function handlerOf(number: number): SyscallHandler | undefined {
   return handlers[number];
 }
 
+const looking = new Set(SYSCALLS.filter(({ looks }) => looks === true).map(({ number }) => number));
+
+/** As SyscallEntry.looks. */
+export function onlyLooks(number: number): boolean {
+  return looking.has(number);
+}
+
 const NAMES = new Map(Object.entries(numbers).map(([name, number]) => [number as number, name.slice('SYS_'.length)]));
 
 export function nameOf(number: number): string {

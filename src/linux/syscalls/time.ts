@@ -8,7 +8,7 @@ import type { Syscall, SyscallResult } from '../syscall.ts';
 import { Thread } from '../thread.ts';
 import { CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID, type PosixTimer } from '../timers.ts';
 import { kernelOf, selfOf, setTimespec, setTimeval, threadOf, writeInt, writeStruct } from './core.ts';
-import { full, partial, type SyscallEntry } from './entry.ts';
+import { full, looking, partial, type SyscallEntry } from './entry.ts';
 import { readView, TIME_MAX_US, timespecUs } from './fs-kernel.ts';
 
 const TIMER_ABSTIME = 1;
@@ -267,10 +267,12 @@ function sysTimes(call: Syscall): SyscallResult {
 }
 
 export const TIME_CALLS: readonly SyscallEntry[] = [
-  partial(N.SYS_clock_gettime, sysClockGettime, 'microseconds; CPU clocks count instructions, a thousand to 1 µs'),
-  full(N.SYS_clock_getres, sysClockGetres),
-  full(N.SYS_gettimeofday, sysGettimeofday),
-  full(N.SYS_time, sysTime),
+  looking(
+    partial(N.SYS_clock_gettime, sysClockGettime, 'microseconds; CPU clocks count instructions, a thousand to 1 µs'),
+  ),
+  looking(full(N.SYS_clock_getres, sysClockGetres)),
+  looking(full(N.SYS_gettimeofday, sysGettimeofday)),
+  looking(full(N.SYS_time, sysTime)),
   partial(N.SYS_clock_settime, sysClockSettime, "-EPERM: the time is the host's"),
   partial(N.SYS_settimeofday, notPermitted, "-EPERM: the time is the host's"),
   partial(N.SYS_adjtimex, notPermitted, "-EPERM: the time is the host's"),
@@ -278,12 +280,12 @@ export const TIME_CALLS: readonly SyscallEntry[] = [
   full(N.SYS_nanosleep, sysNanosleep),
   partial(N.SYS_clock_nanosleep, sysClockNanosleep, 'no CPU clocks'),
   full(N.SYS_setitimer, sysSetitimer),
-  full(N.SYS_getitimer, sysGetitimer),
+  looking(full(N.SYS_getitimer, sysGetitimer)),
   full(N.SYS_alarm, sysAlarm),
   partial(N.SYS_timer_create, sysTimerCreate, "no other processes' CPU clocks"),
   full(N.SYS_timer_settime, sysTimerSettime),
-  full(N.SYS_timer_gettime, sysTimerGettime),
-  full(N.SYS_timer_getoverrun, sysTimerGetoverrun),
+  looking(full(N.SYS_timer_gettime, sysTimerGettime)),
+  looking(full(N.SYS_timer_getoverrun, sysTimerGetoverrun)),
   full(N.SYS_timer_delete, sysTimerDelete),
-  partial(N.SYS_times, sysTimes, 'no system time'),
+  looking(partial(N.SYS_times, sysTimes, 'no system time')),
 ];
