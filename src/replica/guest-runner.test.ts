@@ -63,6 +63,21 @@ describe('a guest', () => {
     expect(runner.hasWork).toBe(true);
   });
 
+  test('that makes nothing but system calls has slices as long as another', () => {
+    const { machine, runner } = guest([]);
+    let budget = 0;
+    Object.assign(machine, {
+      run(given: number) {
+        budget = given;
+        machine.instructions += given / 100;
+        return { kind: 'budget' };
+      },
+    });
+    for (let i = 0; i < 10; i++) runner.run();
+    // It takes no time: always twice as much as before.
+    expect(budget).toBeGreaterThan(100_000);
+  });
+
   test('sleeps until its deadline', () => {
     const { lvm, runner } = guest([]);
     const results = [{ kind: 'wait', deadlineUs: lvm.clock().monotonicUs + 50_000 } as const];

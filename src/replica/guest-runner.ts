@@ -47,8 +47,11 @@ export class GuestRunner {
     const machine = this.#machine;
     const startMs = performance.now();
     const before = machine.instructions;
-    const result = machine.run(this.#budget.next);
-    this.#budget.ran(machine.instructions - before, performance.now() - startMs);
+    const budget = this.#budget.next;
+    const result = machine.run(budget);
+    // System calls are of the budget, too.
+    const used = Math.max(machine.instructions - before, result.kind === 'budget' ? budget : 0);
+    this.#budget.ran(used, performance.now() - startMs);
     this.#busy = result.kind === 'budget';
     this.#deadlineUs = result.kind === 'wait' ? result.deadlineUs : null;
     this.#ended = result.kind === 'exit';

@@ -17,10 +17,10 @@ export class SliceBudget {
     return this.#budget;
   }
 
-  /** What a slice was. */
-  ran(instructions: number, ms: number): void {
-    if (ms < TARGET_MS && instructions < this.#budget / 2) return;
-    const fitting = Math.min(this.#budget * 2, (instructions / Math.max(ms, MEASURED_MS)) * TARGET_MS);
+  /** What a slice has used of its budget, and how long it took. */
+  ran(used: number, ms: number): void {
+    if (ms < TARGET_MS && used < this.#budget / 2) return;
+    const fitting = Math.min(this.#budget * 2, (used / Math.max(ms, MEASURED_MS)) * TARGET_MS);
     this.#budget = Math.round(Math.max(BUDGET_MIN, Math.min(BUDGET_MAX, fitting)));
   }
 }
