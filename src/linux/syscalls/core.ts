@@ -25,15 +25,22 @@ export function writeStruct(
   size: number,
   fill: (view: DataView) => void,
 ): boolean {
-  const isSmall = size <= smallBytes.length;
-  const bytes = isSmall ? smallBytes.subarray(0, size).fill(0) : new Uint8Array(size);
-  fill(isSmall ? smallView : new DataView(bytes.buffer));
+  if (size > smallBytes.length) {
+    const bytes = new Uint8Array(size);
+    fill(new DataView(bytes.buffer));
+    return space.write(address, bytes);
+  }
+  smallParts[size] ??= smallBytes.subarray(0, size);
+  const bytes = smallParts[size].fill(0);
+  fill(smallView);
   return space.write(address, bytes);
 }
 
 /** Programs look at the clock very often: most structures need no memory of their own. */
 const smallBytes = new Uint8Array(256);
 const smallView = new DataView(smallBytes.buffer);
+/** The first bytes of them, by their number. */
+const smallParts: Uint8Array[] = [];
 
 export function writeInt(space: AddressSpace, address: number, value: number): boolean {
   return writeStruct(space, address, 4, (view) => view.setInt32(0, value, true));
