@@ -9,7 +9,7 @@ import { REGISTER_FILE, USER_END } from '../lvm/layout.ts';
 import { EXIT_KIND_CALL, EXIT_KIND_CHAIN, EXIT_KIND_FORWARD, EXIT_KIND_RETURN, EXIT_KIND_SLOW } from './calling.ts';
 import { type CodeGroup, KIND_HOT } from './code-group.ts';
 import { canonicalFlags } from './flags.ts';
-import { fetch, isFailure } from './region.ts';
+import { fetch, isFailure, REGION_LIMIT } from './region.ts';
 import { ERROR_FETCH, ERROR_PRESENT, ERROR_USER, isCanonical, Repair } from './repair.ts';
 import { isStackAccess } from './segment.ts';
 import { SpaceCode } from './space-code.ts';
@@ -35,7 +35,7 @@ import {
 } from './state.ts';
 import { type Machine, runHelper } from './support.ts';
 import { isImplemented } from './translate.ts';
-import { REGION_LIMIT, Translations } from './translations.ts';
+import { Translations } from './translations.ts';
 
 /** Instructions after which wasm is left and entered again: V8 replaces baseline code only at a function's entry. */
 const SLICE = 1 << 18;

@@ -90,9 +90,18 @@ export function isFailure(result: Instruction | FetchFailure): result is FetchFa
 
 const nowhere = (): boolean => false;
 
+/** The longest that any region is, in instructions. */
+export const REGION_LIMIT = 3000;
+/**
+ * Instructions of a straight line that count in full for a region's size, and what each one behind them counts: leaving a region in
+ * the middle of a line that goes on for long costs much, and to optimise it costs little.
+ */
+const LINE = 16;
+const IN_LINE = 1 / 32;
+
 /** Where a region ends. */
 export interface Limits {
-  /** Instructions. */
+  /** Instructions, but those in long straight lines count less. */
   readonly size: number;
   /** Another region begins at the address. */
   readonly isElsewhere?: (rip: number) => boolean;
@@ -111,16 +120,20 @@ export function discover(
   const leaders = new Set<number>([entry, ...others]);
   const work = [...leaders];
   let failure: FetchFailure | null = null;
+  let counted = 0;
   for (let w = 0; w < work.length; w++) {
     let rip = work[w]!;
     let ended = false;
-    while (!insns.has(rip) && insns.size < size && (rip === entry || !isElsewhere(rip))) {
+    let line = 0;
+    while (!insns.has(rip) && counted < size && insns.size < REGION_LIMIT && (rip === entry || !isElsewhere(rip))) {
       const insn = fetch(space, rip);
       if (isFailure(insn)) {
         if (rip === entry) failure = insn;
         break;
       }
       insns.set(rip, insn);
+      counted += line < LINE ? 1 : IN_LINE;
+      line++;
       const next = rip + insn.length;
       if (insn.flow !== 'next') {
         const target = insn.operands[0];
@@ -131,6 +144,7 @@ export function discover(
         }
         ended = (insn.flow !== 'branch' && insn.flow !== 'call' && insn.flow !== 'call-indirect') || isSeldom(next);
         if (ended) break;
+        line = 0;
         leaders.add(next);
       }
       rip = next;

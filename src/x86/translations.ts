@@ -38,8 +38,6 @@ const COLD_LIMIT = 100;
 const HOT_LIMIT = 150;
 /** … and with the small functions that are called in it. */
 const INLINED_LIMIT = 250;
-/** The longest that any region is: a dispatch loop. */
-export const REGION_LIMIT = LOOP_LIMIT;
 /** Regions of a hot group, and instructions after which no more are added. */
 const HOT_REGIONS = 12;
 const HOT_INSTRUCTIONS = 1000;
