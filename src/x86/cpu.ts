@@ -112,9 +112,10 @@ export class TranslatingCpu implements VirtualCpu {
       if (high !== 0 || rip >= USER_END || rip === 0) return this.#fetchFault(guest);
       if (code.interpreter.isFull) code.interpreter.clear();
       if (repair.alone || (tail > 0 && left <= 0)) {
+        const most = repair.alone ? 1 : left + tail;
         repair.alone = false;
         repair.isAlone = true;
-        rip = code.single(rip);
+        rip = code.singles(rip, most);
         repair.isAlone = false;
       } else {
         do {

@@ -232,10 +232,14 @@ export function enter(f: Code): Code {
   return loadNext(f).end();
 }
 
-/** (record) → next rip or 0: one instruction (of a repeated string instruction perhaps one iteration). */
-export function single(f: Code, leaveIndex: number): Code {
-  const record = 0;
+/**
+ * (record, most) → next rip or 0: one instruction (of a repeated string instruction perhaps one iteration), and of those behind it
+ * in line so many that there are `most` of them, unless control goes elsewhere or they are no longer there.
+ */
+export function singles(f: Code, leaveIndex: number): Code {
+  const [record, most] = [0, 1];
   const way = f.local('i32');
+  f.loop();
   count(f, 1);
   f.localGet(record)
     .i32Const(0)
@@ -245,9 +249,21 @@ export function single(f: Code, leaveIndex: number): Code {
     .localTee(way)
     .i32Eqz()
     .if();
+  f.localGet(most).i32Const(1).i32Sub().localTee(most).i32Const(0).i32GtS();
+  f.localGet(record)
+    .i32Load(RECORD_SIZE + REC_STEP)
+    .i32Eqz()
+    .i32Eqz()
+    .i32And()
+    .if();
+  f.localGet(record).i32Const(RECORD_SIZE).i32Add().localSet(record);
+  f.br(2);
+  f.end();
   f.i32Const(REGISTER_FILE).localGet(record).i64Load32U(REC_NEXT).i64Store(OFF_RIP);
   f.i32Const(EXIT_KIND_FORWARD + 1).localSet(way);
   f.end();
   leaveFor(f, record, way, leaveIndex, () => f.i32Const(0).return());
-  return loadRip(f).end();
+  loadRip(f).return();
+  f.end();
+  return f.unreachable().end();
 }

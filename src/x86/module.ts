@@ -31,7 +31,7 @@ import {
   KIND_SBB,
   KIND_SUB,
 } from './flags.ts';
-import { enter, interpret, leave, loop, resume, single } from './interpret-loop.ts';
+import { enter, interpret, leave, loop, resume, singles } from './interpret-loop.ts';
 import { noteJump } from './profile.ts';
 import { EXIT_FETCH, OFF_EXIT, OFF_NEXT, OFF_RIP } from './state.ts';
 
@@ -195,7 +195,7 @@ export interface HelperImports {
 
 /**
  * Exports `resume`, `lookup`, `flags`, `mulhu`, `divlu`, `crc32c`, `noteJump`, for translated code; `unfetchable` and `interpret`, the functions of slots 0
- * and 1; `enter`, for what is in a slot, and `single`, for one instruction; and `same` (a, b, length), whether bytes at two
+ * and 1; `enter`, for what is in a slot, and `singles`, for single instructions; and `same` (a, b, length), whether bytes at two
  * addresses are.
  */
 export function helpersModule(): Uint8Array<ArrayBuffer> {
@@ -225,7 +225,7 @@ export function helpersModule(): Uint8Array<ArrayBuffer> {
   module.exportFunc('unfetchable', nothing);
   module.exportFunc('interpret', interpret(module.func(types.region), callees, run).index);
   module.exportFunc('enter', enter(module.func(types.pair)).index);
-  module.exportFunc('single', single(module.func(types.i32ToI32), leaves).index);
+  module.exportFunc('singles', singles(module.func(types.pair), leaves).index);
   module.exportFunc('same', same(module.func(module.type(['i32', 'i32', 'i32'], ['i32']))).index);
   return module.build();
 }

@@ -56,7 +56,7 @@ export class SpaceCode implements CodeSpace {
   readonly #same: (a: number, b: number, length: number) => number;
   /** (slot, rip): runs what is in the slot. Returns the next rip or 0: as a signed 32-bit integer, the way wasm gives it. */
   readonly #enter: (slot: number, rip: number) => number;
-  readonly #single: (record: number) => number;
+  readonly #singles: (record: number, most: number) => number;
   readonly #often: number;
   readonly #slots = new Map<number, number>();
   /** By slot: the group that its function is of. */
@@ -105,7 +105,7 @@ export class SpaceCode implements CodeSpace {
       unfetchable,
       interpret,
       enter,
-      single,
+      singles,
       same,
     } = new WebAssembly.Instance(translations.helpers, { env }).exports as Record<string, WebAssembly.ExportValue>;
     this.#table = regions as WebAssembly.Table;
@@ -113,7 +113,7 @@ export class SpaceCode implements CodeSpace {
     this.#unfetchable = unfetchable!;
     this.#table.set(SLOT_INTERPRET, interpret);
     this.#enter = enter as (slot: number, rip: number) => number;
-    this.#single = single as (record: number) => number;
+    this.#singles = singles as (record: number, most: number) => number;
     this.#same = same as (a: number, b: number, length: number) => number;
     const arithmetic = { mulhu: mulhu!, divlu: divlu!, crc32c: crc32c! };
     const exported = { lookup: lookup!, flags: flags!, ...arithmetic, noteJump: noteJump!, resume: resume! };
@@ -173,10 +173,10 @@ export class SpaceCode implements CodeSpace {
     if (pages.every((page) => (state[page]! & STATE_CODE) === 0)) this.space.resolve(first, size, true);
   }
 
-  /** Runs one instruction, of a repeated string instruction perhaps one iteration. Returns the next rip or 0. */
-  single(rip: number): number {
+  /** Runs at most so many instructions, and at least one, of a repeated string instruction perhaps one iteration. Returns the next rip or 0. */
+  singles(rip: number, most: number): number {
     const record = this.#record(rip);
-    return record === 0 ? 0 : this.#single(record) >>> 0;
+    return record === 0 ? 0 : this.#singles(record, most) >>> 0;
   }
 
   // --- for the interpreter ---
