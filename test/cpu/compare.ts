@@ -160,6 +160,7 @@ export function compareResults(c: CpuCase, expected: CpuResult, actual: CpuResul
 export function whyNotComparable(c: CpuCase, expected: CpuResult, actual: CpuResult): string | null {
   if (isNarrowBranch(expected, actual)) return "a branch with an operand-size prefix: 16 bits wide on AMD's processors";
   if (isShortUndefined(c, expected, actual)) return "UD0 or UD1 at a page's end: AMD's processors read no ModRM byte";
+  if (isWideMove(c, expected)) return "MOVSXD of 16 bits at a page's end: AMD's processors read 32";
   if (isEmulated(c, actual)) return 'SGDT and the like, jumped to: Linux emulates them where the processor has UMIP';
   if (isExtended(c, actual)) return 'AVX and the like, jumped to: the host has it';
   if (usesFs(c, actual)) return "an access through FS, jumped to: the harness's own thread-local memory";
@@ -195,6 +196,17 @@ function isNarrowBranch(expected: CpuResult, actual: CpuResult): boolean {
 function isShortUndefined(c: CpuCase, expected: CpuResult, actual: CpuResult): boolean {
   if (expected.vector !== VECTOR_UD || actual.vector !== VECTOR_PF || expected.rip !== actual.rip) return false;
   return /^ud[01]$/.test(instructionAt(c, Number(actual.rip) - CODE - c.place)?.op ?? '');
+}
+
+/** SDM vol. 2, MOVSXD: r16, r/m16. */
+function isWideMove(c: CpuCase, { vector, rip, address, gpr }: CpuResult): boolean {
+  if (vector !== VECTOR_PF) return false;
+  const insn = instructionAt(c, Number(rip) - CODE - c.place);
+  const from = insn?.operands[1];
+  if (insn?.op !== 'movsxd' || from?.kind !== 'mem' || from.size !== 2) return false;
+  const registers = { get: (r: number) => gpr[r]!, fsBase: 0n, gsBase: BigInt(GS_BASE) };
+  const beyond = address - effectiveAddress(from, registers);
+  return beyond === 2n || beyond === 3n;
 }
 
 /** The generator makes none of these (generate.ts), but code can jump into the middle of an instruction. */
