@@ -90,6 +90,32 @@ describe.each([0, Number.POSITIVE_INFINITY])('hand-assembled, interpreted %d tim
     }
   });
 
+  it('has all bits of a target beyond 4 GiB', () => {
+    // nop, jmp; sahf, jz; nop, call: by -2^31, and by 2^31 - 1 from high up.
+    for (const [hex, length] of [
+      ['90 e9', 6],
+      ['9e 0f84', 7],
+      ['90 e8', 6],
+    ] as const) {
+      const down = machine(`${hex} 00000080`);
+      // (ZF)
+      down.context.setNumber(RAX, 0x4000);
+      const address = BigInt.asUintN(64, BigInt(CODE + length) - (1n << 31n));
+      const fault = { kind: 'fault', vector: VECTOR_PF, error: 0x14 };
+      expect(down.cpu.run(down.space, down.context, 10, false)).toEqual({ ...fault, address });
+      expect(down.cpu.retired).toBe(2);
+      const up = machine('90');
+      up.space.map(0xf000_0000, 0x1000, 7);
+      up.space.poke(0xf000_0000, Buffer.from(`${hex.replaceAll(' ', '')}ffffff7f`, 'hex'));
+      up.context.rip = 0xf000_0000;
+      up.context.setNumber(RSP, STACK + 0x1000);
+      up.context.setNumber(RAX, 0x4000);
+      const above = BigInt(0xf000_0000 + length) + (1n << 31n) - 1n;
+      expect(up.cpu.run(up.space, up.context, 10, false)).toEqual({ ...fault, address: above });
+      expect(up.cpu.retired).toBe(2);
+    }
+  });
+
   it('raises #DE and #UD', () => {
     const de = machine('31c0 31d2 31db f7f3');
     expect(de.cpu.run(de.space, de.context, 10, false)).toMatchObject({ vector: VECTOR_DE });

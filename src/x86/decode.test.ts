@@ -65,7 +65,7 @@ function memoryText(m: MemoryOperand): string {
 function operandText(o: Operand): string {
   switch (o.kind) {
     case 'target':
-      return `target ${o.address}`;
+      return `target ${BigInt.asUintN(64, BigInt(o.address))}`;
     case 'imm':
       return `imm ${BigInt.asUintN(64, o.value)}`;
     case 'mem':
@@ -92,7 +92,7 @@ function icedOperandText(i: IcedInstruction, n: number): string {
     case OpKind.Register:
       return Register[i.opRegister(n)]!;
     case OpKind.NearBranch64:
-      return `target ${Number(i.nearBranch64)}`;
+      return `target ${i.nearBranch64}`;
     case OpKind.Memory: {
       const ripRelative = i.memoryBase === Register.RIP || i.memoryBase === Register.EIP;
       const base = i.memoryBase === Register.None || ripRelative ? '' : Register[i.memoryBase]!;

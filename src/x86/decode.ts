@@ -48,7 +48,6 @@ export function decode(bytes: Uint8Array, offset: number, rip: number): Instruct
 }
 
 const SHIFTS = new Set(['rol', 'ror', 'rcl', 'rcr', 'shl', 'shr', 'sar', 'shld', 'shrd']);
-const TWO_64 = 2 ** 64;
 const NO_BYTES: Uint8Array = new Uint8Array();
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -355,8 +354,7 @@ class Decoder {
       case 'J': {
         const disp = type === 'b' ? this.#i8() : this.#i32();
         // The displacement of a branch is its last part.
-        const address = this.#rip + (this.#pos - this.#start) + disp;
-        return { kind: 'target', address: address < 0 ? address + TWO_64 : address };
+        return { kind: 'target', address: this.#rip + (this.#pos - this.#start) + disp };
       }
       case 'I':
         return this.#immediate(type);

@@ -56,7 +56,7 @@ function operandText(operand: Operand, insn: Instruction): string {
     case 'mem':
       return memoryText(operand);
     case 'target':
-      return hex(BigInt(operand.address));
+      return hex(BigInt.asUintN(64, BigInt(operand.address)));
     default:
       return hex(BigInt.asUintN(8 * Math.max(operand.size, insn.size), operand.value));
   }

@@ -38,10 +38,15 @@ export interface ImmediateOperand {
   readonly size: number;
 }
 
-/** Target of a direct branch: an absolute address. */
+/** Target of a direct branch: an absolute address. One below 0 stands for 2^64 more, which a number could not have exactly. */
 export interface TargetOperand {
   readonly kind: 'target';
   readonly address: number;
+}
+
+/** Nothing can be there: it is beyond a guest's 4 GiB. */
+export function isFar({ address }: TargetOperand): boolean {
+  return address < 0 || address >= 2 ** 32;
 }
 
 export type Operand = RegisterOperand | MemoryOperand | ImmediateOperand | TargetOperand;
@@ -86,4 +91,10 @@ export interface Instruction {
   readonly flagsRead: number;
   readonly flagsWritten: number;
   readonly flagsUndefined: number;
+}
+
+/** A direct branch to where nothing can be. */
+export function isFarBranch({ operands }: Instruction): boolean {
+  const [target] = operands;
+  return target?.kind === 'target' && isFar(target);
 }

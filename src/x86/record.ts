@@ -18,7 +18,7 @@ export const REC_KEPT = 4;
 /** u32: the instruction's address. The next one's is in the next record. */
 export const REC_RIP = 8;
 export const REC_NEXT = RECORD_SIZE + REC_RIP;
-/** i32 (u32 where it is all of the address): displacement; u32: target of a direct branch. */
+/** i32 (u32 where it is all of the address): displacement; u32: target of a direct branch that is not far. */
 export const REC_DISP = 12;
 /** i64 */
 export const REC_IMM = 16;

@@ -6,7 +6,7 @@
 import type { AddressSpace } from '../lvm/address-space.ts';
 import { PAGE_SIZE, USER_END } from '../lvm/layout.ts';
 import { decode, isDecodeError } from './decode.ts';
-import type { Instruction } from './instruction.ts';
+import { type Instruction, isFar, isFarBranch } from './instruction.ts';
 
 export interface Block {
   readonly start: number;
@@ -75,7 +75,7 @@ export function exitsOf(region: Region): number[] {
 
 /** Decodes the instruction at `rip` if it can be fetched. */
 export function fetch(space: AddressSpace, rip: number): Instruction | FetchFailure {
-  if (rip >= USER_END || !space.isExecutable(rip)) return { kind: 'fetch', address: rip };
+  if (rip < 0 || rip >= USER_END || !space.isExecutable(rip)) return { kind: 'fetch', address: rip };
   const pageEnd = (Math.floor(rip / PAGE_SIZE) + 1) * PAGE_SIZE;
   const bytes = rip + 15 <= pageEnd || space.isExecutable(pageEnd) ? space.u8 : space.u8.subarray(0, pageEnd);
   const insn = decode(bytes, rip, rip);
@@ -138,11 +138,14 @@ export function discover(
       if (insn.flow !== 'next') {
         const target = insn.operands[0];
         const jumps = (insn.flow === 'jump' || insn.flow === 'branch') && target?.kind === 'target';
-        if (jumps && !isSeldom(target.address)) {
+        if (jumps && !isFar(target) && !isSeldom(target.address)) {
           leaders.add(target.address);
           work.push(target.address);
         }
-        ended = (insn.flow !== 'branch' && insn.flow !== 'call' && insn.flow !== 'call-indirect') || isSeldom(next);
+        ended =
+          isFarBranch(insn) ||
+          (insn.flow !== 'branch' && insn.flow !== 'call' && insn.flow !== 'call-indirect') ||
+          isSeldom(next);
         if (ended) break;
         line = 0;
         leaders.add(next);

@@ -4,7 +4,7 @@
  * was left out is the instruction's record (record.ts).
  */
 
-import type { Instruction, MemoryOperand, Operand, RegisterOperand } from './instruction.ts';
+import { type Instruction, isFar, type MemoryOperand, type Operand, type RegisterOperand } from './instruction.ts';
 
 /** Registers that a record may name, of each file; in a shape's instruction they have these numbers and the next. */
 export const FIRST_PARAMETER = 16;
@@ -86,7 +86,7 @@ export function shapeOf(insn: Instruction, isVector: (op: string) => boolean): S
   const operandKey = (operand: Operand): string => {
     if (operand.kind === 'reg') return registerKey(operand);
     if (operand.kind === 'mem') return memoryKey(operand);
-    if (operand.kind === 'target') return directionOf(insn, operand.address);
+    if (operand.kind === 'target') return isFar(operand) ? `${operand.address}` : directionOf(insn, operand.address);
     if (!anyImmediate) return `#${operand.value}.${operand.size}`;
     imm = operand.value;
     return `#.${operand.size}`;

@@ -7,7 +7,13 @@ import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Code } from '../wasm/emitter.ts';
 import type { Access } from './access.ts';
 import { EXIT_KIND_CHAIN, EXIT_KIND_FORWARD, EXIT_KIND_STOP, FUNC_FIX } from './calling.ts';
-import type { ImmediateOperand, Instruction, MemoryOperand, TargetOperand } from './instruction.ts';
+import {
+  type ImmediateOperand,
+  type Instruction,
+  isFar,
+  type MemoryOperand,
+  type TargetOperand,
+} from './instruction.ts';
 import { LoweringContext } from './lowering.ts';
 import { REC_DISP, REC_GPR, REC_IMM, REC_NEXT, REC_RIP, REC_XMM, WAY_UNDONE } from './record.ts';
 import { directionOf, FIRST_PARAMETER, isAbsolute, isRecorded, PARAMETERS } from './shape.ts';
@@ -143,8 +149,9 @@ export class StepContext extends LoweringContext {
     this.#field32(REC_NEXT);
   }
 
-  override pushTarget(_target: TargetOperand): void {
-    this.#field32(REC_DISP);
+  override pushTarget(target: TargetOperand): void {
+    if (isFar(target)) super.pushTarget(target);
+    else this.#field32(REC_DISP);
   }
 
   override pushImmediate(operand: ImmediateOperand, size: number): void {

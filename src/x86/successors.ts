@@ -1,5 +1,6 @@
 /** The graph of a region's blocks, and where control comes into it. */
 
+import { isFarBranch } from './instruction.ts';
 import { type Block, blockKey, type Region } from './region.ts';
 
 /** By number of a block: the numbers of those behind it in the region. The last node is the hub, if there is one. */
@@ -23,6 +24,7 @@ function successors(region: Region, { insns, end, frame, callee }: Block): numbe
     if (to !== undefined) result.push(hub?.heads.has(to) ? blocks.length : to);
   };
   const target = operands[0];
+  if (isFarBranch(insns.at(-1)!)) return [];
   if ((flow === 'jump' || flow === 'branch') && target?.kind === 'target') add(target.address);
   if (flow === 'call' && callee !== 0 && target?.kind === 'target') add(target.address, callee);
   else if (flow === 'next' || flow === 'branch' || flow === 'call' || flow === 'call-indirect') add(end);

@@ -21,12 +21,13 @@ import {
   DEPTH_LIMIT,
   EXIT_KIND_CHAIN,
   EXIT_KIND_FORWARD,
+  EXIT_KIND_SLOW,
   PARAM_BUDGET,
   PARAM_DEPTH,
   PARAM_RSP,
   REGION_PARAMETERS,
 } from './calling.ts';
-import type { Instruction } from './instruction.ts';
+import { type Instruction, isFarBranch } from './instruction.ts';
 import {
   lowerCall,
   lowerDeparture,
@@ -368,6 +369,11 @@ class RegionTranslator {
     const code = this.#code;
     const next = insn.rip + insn.length;
     const target = insn.operands[0];
+    if (isFarBranch(insn)) {
+      // As good as never executed.
+      ctx.exit(EXIT_KIND_SLOW, insn.rip, ctx.remaining);
+      return;
+    }
     switch (insn.flow) {
       case 'next': {
         const lower = lowerings.get(insn.op);
