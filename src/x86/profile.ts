@@ -1,6 +1,6 @@
 /**
- * What cold regions note while they run, for the hot regions that are made later: where indirect jumps go, and which blocks are
- * executed at all. Hints only: entries are shared by what has the same hash, may be old, and do not belong to the guest's state.
+ * What cold regions note while they run, for the hot regions that are made later: where indirect jumps go, and how often each
+ * block is executed. Hints only: entries are shared by what has the same hash, may be old, and do not belong to the guest's state.
  */
 
 import { BLOCK_COUNTS, BLOCK_COUNTS_ENTRIES, JUMP_TARGETS, JUMP_TARGETS_SIZE } from '../lvm/layout.ts';
