@@ -97,12 +97,10 @@ describe('accesses of a block', () => {
   it('is not asked for more than the page where the address is near one that was', () => {
     // mov rax, [rbx]
     const { accesses } = planned('488b03', at(RBX, 0), false);
-    expect(accesses.isNarrow(at(RBX, 0), 0x1000)).toBe(true);
-    expect(accesses.isNarrow(at(RBX, 0), 0x4000_0000)).toBe(false);
-    expect(accesses.isNarrow(at(RSP, 0), 0)).toBe(false);
-    accesses.written(RSP);
-    accesses.narrowed(RSP);
-    expect(accesses.isNarrow(at(RSP, 0), 0)).toBe(true);
+    expect(accesses.isNarrow(at(RBX, 0), 0x1000, 0)).toBe(true);
+    expect(accesses.isNarrow(at(RBX, 0), 0x4000_0000, 0)).toBe(false);
+    expect(accesses.isNarrow(at(RSP, 0), 0, 0)).toBe(false);
+    expect(accesses.isNarrow(at(RSP, 0), 0, 1 << RSP)).toBe(true);
   });
 });
 

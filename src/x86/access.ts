@@ -57,8 +57,6 @@ export interface Range {
 interface Value {
   readonly version: number;
   readonly offset: number;
-  /** It is below 4 GiB: a 32-bit operation made it. */
-  readonly narrow: boolean;
 }
 
 export interface Known {
@@ -69,7 +67,7 @@ export interface Known {
 /** How far below or above an address within 4 GiB it is sure that nothing is mapped that a wrapped address would hit. */
 const SURROUNDINGS = Math.min(USER_START, 2 ** 32 - USER_END);
 /** A register that need not have the same value on all paths. */
-const UNKNOWN: Value = { version: -1, offset: 0, narrow: false };
+const UNKNOWN: Value = { version: -1, offset: 0 };
 /** After a guest call: every register may be another one, and every page. */
 export const NOTHING_KNOWN: Known = { checked: [], values: new Array(32).fill(UNKNOWN) };
 
@@ -79,7 +77,7 @@ export class RegionAccesses {
   #frame: StackFrame = new Map();
   #at = 0;
   #newest = 0;
-  #values: Value[] = Array.from({ length: 32 }, () => ({ version: ++this.#newest, offset: 0, narrow: false }));
+  #values: Value[] = Array.from({ length: 32 }, () => ({ version: ++this.#newest, offset: 0 }));
   #checked: Checked[] = [];
 
   /** `isVector` tells the mnemonics that write general registers only as their first operand. */
@@ -110,7 +108,7 @@ export class RegionAccesses {
 
   /** A general register gets a new value. */
   written(register: number): void {
-    this.#values[register] = { version: ++this.#newest, offset: 0, narrow: false };
+    this.#values[register] = { version: ++this.#newest, offset: 0 };
   }
 
   valueOf(register: number): Value {
@@ -119,12 +117,7 @@ export class RegionAccesses {
 
   /** The register's value is what one had at `before` plus a constant. */
   moved(register: number, before: Value, by: number): void {
-    this.#values[register] = { version: before.version, offset: before.offset + by, narrow: false };
-  }
-
-  /** The register's value is below 4 GiB. */
-  narrowed(register: number): void {
-    this.#values[register] = { ...this.#values[register]!, narrow: true };
+    this.#values[register] = { version: before.version, offset: before.offset + by };
   }
 
   /** Where the access is, if it has been checked already. */
@@ -140,11 +133,11 @@ export class RegionAccesses {
 
   /**
    * True when the address, as a 64-bit sum, is below 4 GiB or else so near to that that its low 32 bits are in pages that are never
-   * mapped: the test of the page suffices.
+   * mapped: the test of the page suffices. `narrow`: registers (a mask) that are below 4 GiB.
    */
-  isNarrow(mem: MemoryOperand, disp: number): boolean {
+  isNarrow(mem: MemoryOperand, disp: number, narrow: number): boolean {
     if (mem.index >= 0 || mem.segment !== 'none' || mem.base < 0 || Math.abs(disp) > SURROUNDINGS / 2) return false;
-    if (this.#values[mem.base]!.narrow) return true;
+    if ((narrow >> mem.base) & 1) return true;
     const low = disp + this.#offset(mem);
     return this.#checked.some((c) => this.#isThrough(mem, c) && Math.abs(c.low - low) < SURROUNDINGS / 2);
   }
@@ -193,7 +186,7 @@ export class RegionAccesses {
   meet({ checked, values }: Known): void {
     this.#checked = [...checked];
     this.#values = values.map((value) => {
-      return value === UNKNOWN ? { version: ++this.#newest, offset: 0, narrow: false } : value;
+      return value === UNKNOWN ? { version: ++this.#newest, offset: 0 } : value;
     });
   }
 

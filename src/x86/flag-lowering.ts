@@ -216,8 +216,14 @@ export abstract class FlagLowering extends RegisterLowering {
     }
     const signed = (local: number): void => {
       code.localGet(local);
-      this.signExtend(size);
+      if (size === 4) code.i32WrapI64();
+      else this.signExtend(size);
     };
+    const signedLess = (orEqual: boolean): void => {
+      if (size === 4) orEqual ? code.i32LeS() : code.i32LtS();
+      else orEqual ? code.i64LeS() : code.i64LtS();
+    };
+    const zero = (): Code => (size === 4 ? code.i32Const(0) : code.i64Const(0));
     if (pair === 2) {
       if (kind === KIND_SUB) code.localGet(a).localGet(b).i64Eq();
       else code.localGet(r).i64Eqz();
@@ -225,10 +231,12 @@ export abstract class FlagLowering extends RegisterLowering {
     }
     if (pair === 4) {
       if (kind === KIND_SUB) {
-        code.localGet(a).localGet(b).i64Sub();
-        this.signExtend(size);
+        if (size === 4) code.localGet(a).i32WrapI64().localGet(b).i32WrapI64().i32Sub();
+        else code.localGet(a).localGet(b).i64Sub();
+        if (size < 4) this.signExtend(size);
       } else signed(r);
-      code.i64Const(0).i64LtS();
+      zero();
+      signedLess(false);
       return true;
     }
     if (kind === KIND_SUB) {
@@ -237,8 +245,7 @@ export abstract class FlagLowering extends RegisterLowering {
       else if (pair === 6 || pair === 7) {
         signed(a);
         signed(b);
-        if (pair === 6) code.i64LtS();
-        else code.i64LeS();
+        signedLess(pair === 7);
       } else return false;
       return true;
     }
@@ -247,9 +254,8 @@ export abstract class FlagLowering extends RegisterLowering {
       else if (pair === 3) code.localGet(r).i64Eqz();
       else if (pair === 6 || pair === 7) {
         signed(r);
-        code.i64Const(0);
-        if (pair === 6) code.i64LtS();
-        else code.i64LeS();
+        zero();
+        signedLess(pair === 7);
       } else return false;
       return true;
     }

@@ -1,14 +1,16 @@
 /** Calls that become part of a region: which, and that the guest cannot tell. */
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { AddressSpace } from '../lvm/address-space.ts';
 import { ENTRY_KIND } from '../lvm/cpu.ts';
 import { type CodeSpace, KIND_HOT } from './code-group.ts';
 import { TranslatingCpu } from './cpu.ts';
 import { canonicalFlags } from './flags.ts';
 import { inlineCalls } from './inline.ts';
+import { countAt } from './profile.ts';
 import { discover } from './region.ts';
-import { Context, RSP } from './state.ts';
+import { SpaceCode } from './space-code.ts';
+import { Context, RCX, RSP } from './state.ts';
 
 const CODE = 0x40_0000;
 const CALLEE = CODE + 0x40;
@@ -77,6 +79,45 @@ describe('a call becomes part of a region', () => {
   });
 });
 
+// test cl, 0x3f; jz B; A: add rax, 2; ret; B: add rdx, 1; jmp A
+const SELDOM = 'f6c13f 7405 4883c002 c3 4883c201 ebf5';
+// test cl, 0x3f; jz B; A: add rax, 2; ret; B: sub ecx, 1; call CALLEE; add ecx, 1; jmp A
+const SELDOM_ITSELF = 'f6c13f 7405 4883c002 c3 83e901 e8eeffffff 83c101 ebee';
+const OFTEN = [CODE + 5, CODE + 10, CALLEE, CALLEE + 5];
+
+/** About to run MAIN; `hot`: in one region with the function, of which only these blocks are executed often (none: all). */
+function prepared(callee: string, hot: boolean, often: readonly number[] = []) {
+  const space = spaceWith(MAIN, callee);
+  const context = new Context();
+  context.rip = CODE;
+  context.setNumber(RSP, STACK + 0x1800);
+  const cpu = new TranslatingCpu({ readTsc: () => 0n }, undefined, hot ? 0 : Number.POSITIVE_INFINITY);
+  if (hot) {
+    const entries = [CODE + 5, CALLEE];
+    for (const rip of often) space.view.setUint32(countAt(rip), 1_000_000, true);
+    cpu.warm(space, entries);
+    cpu.warm(
+      space,
+      entries.map((entry) => entry + KIND_HOT * ENTRY_KIND),
+    );
+    expect(cpu.tierAt(space, CODE + 5)).toBe('hot');
+  }
+  return { cpu, space, context };
+}
+
+describe('a function of which a part is seldom executed', () => {
+  it.each([SELDOM, SELDOM_ITSELF])('comes back to its caller without JavaScript', (callee) => {
+    const { cpu, space, context } = prepared(callee, true, OFTEN);
+    context.rip = CODE + 5;
+    context.setNumber(RCX, 1000);
+    const call = vi.spyOn(SpaceCode.prototype, 'call');
+    expect(cpu.run(space, context, 100_000, false).kind).toBe('syscall');
+    // The seldom part is executed 15 times.
+    expect(call.mock.calls.length).toBeLessThan(5);
+    call.mockRestore();
+  });
+});
+
 describe('in a region or not', () => {
   it.each([
     ['a function', '4801c8 c3'],
@@ -89,22 +130,11 @@ describe('in a region or not', () => {
     ['one that goes on elsewhere', '488d0503000000 ffe0 90 4883c202 c3'],
     ['one that goes on where nothing is', '31c0 f6c17f 7507 b800000080 ffe0 c3'],
     ['one that calls itself', '85c9 7405 e8f7ffffff c3'],
-  ])('%s does the same', (_what, callee) => {
+    ['one of which a part is seldom executed', SELDOM, OFTEN],
+    ['one that calls itself seldom', SELDOM_ITSELF, OFTEN],
+  ])('%s does the same', (_what, callee, often: readonly number[] = []) => {
     const run = (hot: boolean): string[] => {
-      const space = spaceWith(MAIN, callee);
-      const context = new Context();
-      context.rip = CODE;
-      context.setNumber(RSP, STACK + 0x1800);
-      const cpu = new TranslatingCpu({ readTsc: () => 0n }, undefined, hot ? 0 : Number.POSITIVE_INFINITY);
-      if (hot) {
-        const entries = [CODE + 5, CALLEE];
-        cpu.warm(space, entries);
-        cpu.warm(
-          space,
-          entries.map((entry) => entry + KIND_HOT * ENTRY_KIND),
-        );
-        expect(cpu.tierAt(space, CODE + 5)).toBe('hot');
-      }
+      const { cpu, space, context } = prepared(callee, hot, often);
       const lines: string[] = [];
       for (let budget = 1; lines.length < 400; budget = (budget * 7) % 101) {
         const exit = cpu.run(space, context, budget, budget % 2 === 0);

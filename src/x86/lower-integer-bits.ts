@@ -3,13 +3,15 @@
 import { FUNC_CRC32C } from './calling.ts';
 import { KIND_LOGIC, KIND_RESULT } from './flags.ts';
 import type { Instruction, Operand } from './instruction.ts';
-import type { Place } from './lower-integer.ts';
 import { asImmediate, asRegister, type Lowering, type LoweringContext } from './lowering.ts';
+import { openPlace, openPlace32, type Place, widened } from './place.ts';
 import { OFF_FS_BASE, OFF_GS_BASE } from './state.ts';
 
-type OpenPlace = (ctx: LoweringContext, operand: Operand, size: number, write?: boolean) => Place;
-type SetCarry = (ctx: LoweringContext, emit: () => void) => void;
-
+/** Sets CF to what `emit` leaves on the stack (an i64 0 or 1), keeping the other flags. */
+export function setCarry(ctx: LoweringContext, emit: () => void): void {
+  emit();
+  ctx.changeFlags(ctx.toTemp('i64'), -1);
+}
 /** Pushes the count into a local masked to 5 or 6 bits; `known` when immediate. */
 function shiftCount(ctx: LoweringContext, insn: Instruction): { local: number; known: number } {
   const operand = insn.operands.at(-1)!;
@@ -55,24 +57,61 @@ function resultFlags(ctx: LoweringContext, size: number, result: number, carry: 
   ctx.setFlags(KIND_RESULT, size, result, -1, ctx.toTemp('i64'));
 }
 
-function shift(op: 'shl' | 'shr' | 'sar', openPlace: OpenPlace): Lowering {
+/** What is shifted or rotated as `size` 4: the i32 local `value`, also as an i64 one (`wide`). */
+interface Shifted extends Place {
+  readonly wide: number;
+}
+
+function openShifted(ctx: LoweringContext, operand: Operand): Shifted {
+  const place = openPlace32(ctx, operand);
+  return { ...place, wide: ctx.flagsDead ? -1 : widened(ctx, place.value) };
+}
+
+/** The value shifted or rotated, in an i32 local. */
+function shifted32(
+  ctx: LoweringContext,
+  op: 'shl' | 'shr' | 'sar' | 'rol' | 'ror',
+  value: number,
+  count: { local: number; known: number },
+): number {
+  const code = ctx.code.localGet(value);
+  if (count.known >= 0) code.i32Const(count.known);
+  else code.localGet(count.local).i32WrapI64();
+  if (op === 'shl') code.i32Shl();
+  else if (op === 'shr') code.i32ShrU();
+  else if (op === 'sar') code.i32ShrS();
+  else if (op === 'rol') code.i32Rotl();
+  else code.i32Rotr();
+  return ctx.toTemp('i32');
+}
+
+function shift(op: 'shl' | 'shr' | 'sar'): Lowering {
   return (ctx, insn) => {
     const code = ctx.code;
     const size = insn.size;
+    const is32 = size === 4;
     const count = shiftCount(ctx, insn);
-    const place = openPlace(ctx, insn.operands[0]!, size);
-    const value = place.value;
-    if (op === 'sar') {
+    const place32 = is32 ? openShifted(ctx, insn.operands[0]!) : null;
+    const place = place32 ?? openPlace(ctx, insn.operands[0]!, size);
+    const value = place32?.wide ?? place.value;
+    if (op === 'sar' && value >= 0) {
       code.localGet(value);
       ctx.signExtend(size);
       code.localSet(value);
     }
-    code.localGet(value).localGet(count.local);
-    if (op === 'shl') code.i64Shl();
-    else if (op === 'shr') code.i64ShrU();
-    else code.i64ShrS();
-    if (op !== 'shr') ctx.truncate(size);
-    const result = ctx.toTemp('i64');
+    let result: number;
+    let written: number;
+    if (is32) {
+      written = shifted32(ctx, op, place.value, count);
+      result = ctx.flagsDead ? -1 : widened(ctx, written);
+    } else {
+      code.localGet(value).localGet(count.local);
+      if (op === 'shl') code.i64Shl();
+      else if (op === 'shr') code.i64ShrU();
+      else code.i64ShrS();
+      if (op !== 'shr') ctx.truncate(size);
+      written = result = ctx.toTemp('i64');
+    }
     whenCounted(ctx, count, () => {
       const carry = ctx.temp('i64');
       const overflow = ctx.temp('i64');
@@ -99,11 +138,11 @@ function shift(op: 'shl' | 'shr' | 'sar', openPlace: OpenPlace): Lowering {
       }
       resultFlags(ctx, size, result, carry, overflow);
     });
-    place.write(result);
+    place.write(written);
   };
 }
 
-function shiftDouble(left: boolean, openPlace: OpenPlace): Lowering {
+function shiftDouble(left: boolean): Lowering {
   return (ctx, insn) => {
     const code = ctx.code;
     const size = insn.size;
@@ -166,23 +205,22 @@ function shiftDouble(left: boolean, openPlace: OpenPlace): Lowering {
   };
 }
 
-function rotate(left: boolean, openPlace: OpenPlace): Lowering {
+function rotate(left: boolean): Lowering {
   return (ctx, insn) => {
     const code = ctx.code;
     const size = insn.size;
     const bits = size * 8;
     const count = shiftCount(ctx, insn);
-    const place = openPlace(ctx, insn.operands[0]!, size);
+    const place = size === 4 ? openPlace32(ctx, insn.operands[0]!) : openPlace(ctx, insn.operands[0]!, size);
     const value = place.value;
+    let written = -1;
     if (size === 8) {
       code.localGet(value).localGet(count.local);
       if (left) code.i64Rotl();
       else code.i64Rotr();
     } else if (size === 4) {
-      code.localGet(value).i32WrapI64().localGet(count.local).i32WrapI64();
-      if (left) code.i32Rotl();
-      else code.i32Rotr();
-      code.i64ExtendI32U();
+      written = shifted32(ctx, left ? 'rol' : 'ror', value, count);
+      code.localGet(written).i64ExtendI32U();
     } else {
       // Shift the value twice side by side.
       const c = ctx.temp('i64');
@@ -211,12 +249,12 @@ function rotate(left: boolean, openPlace: OpenPlace): Lowering {
       code.i64Xor().localSet(overflow);
       ctx.changeFlags(carry, overflow);
     });
-    place.write(result);
+    place.write(size === 4 ? written : result);
   };
 }
 
 /** rcl, rcr: bit by bit; nobody uses them in loops. */
-function rotateCarry(left: boolean, openPlace: OpenPlace): Lowering {
+function rotateCarry(left: boolean): Lowering {
   return (ctx, insn) => {
     const code = ctx.code;
     const size = insn.size;
@@ -266,7 +304,7 @@ function rotateCarry(left: boolean, openPlace: OpenPlace): Lowering {
   };
 }
 
-function bitTest(op: 'bt' | 'bts' | 'btr' | 'btc', openPlace: OpenPlace, setCarry: SetCarry): Lowering {
+function bitTest(op: 'bt' | 'bts' | 'btr' | 'btc'): Lowering {
   return (ctx, insn) => {
     const code = ctx.code;
     const size = insn.size;
@@ -339,7 +377,16 @@ function byteSwap(ctx: LoweringContext, insn: Instruction): void {
     ctx.setReg(index, 2);
     return;
   }
-  ctx.getReg(index, insn.size);
+  if (insn.size === 4) {
+    // The odd bytes and the even ones, each two where they belong.
+    ctx.getReg32(index);
+    const v = ctx.toTemp('i32');
+    code.localGet(v).i32Const(0x00ff00ff).i32And().i32Const(8).i32Rotr();
+    code.localGet(v).i32Const(0xff00ff00).i32And().i32Const(8).i32Rotl().i32Or();
+    ctx.setReg32(index);
+    return;
+  }
+  ctx.getReg(index, 8);
   const v = ctx.toTemp('i64');
   const swap = (mask: bigint, bits: number): void => {
     code.localGet(v).i64Const(mask).i64And().i64Const(bits).i64Shl();
@@ -348,8 +395,7 @@ function byteSwap(ctx: LoweringContext, insn: Instruction): void {
   swap(0x00ff00ff00ff00ffn, 8);
   swap(0x0000ffff0000ffffn, 16);
   code.localGet(v).i64Const(32).i64Rotl();
-  if (insn.size === 4) code.i64Const(32).i64ShrU();
-  ctx.setReg(index, insn.size);
+  ctx.setReg(index, 8);
 }
 
 /** Every flag but ZF is cleared. */
@@ -384,15 +430,15 @@ function crc32(ctx: LoweringContext, insn: Instruction): void {
   ctx.setReg(index, 8);
 }
 
-export function addBitLowerings(map: Map<string, Lowering>, openPlace: OpenPlace, setCarry: SetCarry): void {
-  for (const op of ['shl', 'shr', 'sar'] as const) map.set(op, shift(op, openPlace));
-  map.set('shld', shiftDouble(true, openPlace));
-  map.set('shrd', shiftDouble(false, openPlace));
-  map.set('rol', rotate(true, openPlace));
-  map.set('ror', rotate(false, openPlace));
-  map.set('rcl', rotateCarry(true, openPlace));
-  map.set('rcr', rotateCarry(false, openPlace));
-  for (const op of ['bt', 'bts', 'btr', 'btc'] as const) map.set(op, bitTest(op, openPlace, setCarry));
+export function addBitLowerings(map: Map<string, Lowering>): void {
+  for (const op of ['shl', 'shr', 'sar'] as const) map.set(op, shift(op));
+  map.set('shld', shiftDouble(true));
+  map.set('shrd', shiftDouble(false));
+  map.set('rol', rotate(true));
+  map.set('ror', rotate(false));
+  map.set('rcl', rotateCarry(true));
+  map.set('rcr', rotateCarry(false));
+  for (const op of ['bt', 'bts', 'btr', 'btc'] as const) map.set(op, bitTest(op));
   map.set('bsf', scan(true));
   map.set('bsr', scan(false));
   map.set('bswap', byteSwap);

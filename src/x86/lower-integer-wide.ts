@@ -4,6 +4,7 @@ import { FUNC_DIVLU, FUNC_MULHU } from './calling.ts';
 import { KIND_IMUL, KIND_RESULT } from './flags.ts';
 import type { Instruction } from './instruction.ts';
 import { asRegister, type Lowering, type LoweringContext } from './lowering.ts';
+import { widened } from './place.ts';
 import { CF, OF, RAX, RBX, RCX, RDX, VECTOR_DE, ZF } from './state.ts';
 
 /** Pushes the upper half of the signed 64 × 64 product. */
@@ -19,6 +20,10 @@ function imulTruncated(ctx: LoweringContext, insn: Instruction): void {
   const code = ctx.code;
   const size = insn.size;
   const operands = insn.operands;
+  if (size === 4) {
+    imulTruncated32(ctx, insn);
+    return;
+  }
   ctx.getOperand(operands[operands.length - 1]!, size);
   ctx.signExtend(size);
   const b = ctx.toTemp('i64');
@@ -31,6 +36,24 @@ function imulTruncated(ctx: LoweringContext, insn: Instruction): void {
   ctx.setFlags(KIND_IMUL, size, result, a, b);
   code.localGet(result);
   ctx.setReg(asRegister(operands[0]).index, size);
+}
+
+function imulTruncated32(ctx: LoweringContext, { operands }: Instruction): void {
+  const code = ctx.code;
+  ctx.getOperand32(operands[operands.length - 1]!);
+  const b = ctx.toTemp('i32');
+  ctx.getOperand32(operands[operands.length - 2]!);
+  const a = ctx.toTemp('i32');
+  code.localGet(a).localGet(b).i32Mul();
+  const result = ctx.toTemp('i32');
+  const signed = (local: number): number => {
+    code.localGet(local).i64ExtendI32S();
+    return ctx.toTemp('i64');
+  };
+  if (ctx.flagsDead) ctx.setFlags(KIND_IMUL, 4, -1, -1, -1);
+  else ctx.setFlags(KIND_IMUL, 4, widened(ctx, result), signed(a), signed(b));
+  code.localGet(result);
+  ctx.setReg32(asRegister(operands[0]).index);
 }
 
 /** Pops an i32 0 or 1: CF and OF. */

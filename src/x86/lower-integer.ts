@@ -4,53 +4,31 @@
  */
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
+import type { Code } from '../wasm/code.ts';
 import { constantCopy } from './access.ts';
 import { KIND_ADC, KIND_ADD, KIND_DEC, KIND_INC, KIND_LOGIC, KIND_SBB, KIND_SUB, OTHER_FLAGS } from './flags.ts';
-import type { Instruction, Operand } from './instruction.ts';
+import type { Instruction, MemoryOperand, Operand } from './instruction.ts';
 import { moveStack, pushRflags, pushSlot, storeField } from './lower-control.ts';
-import { addBitLowerings } from './lower-integer-bits.ts';
+import { addBitLowerings, setCarry } from './lower-integer-bits.ts';
 import { addWideLowerings } from './lower-integer-wide.ts';
 import { addSegmentLowerings } from './lower-segment.ts';
 import { asImmediate, asRegister, type Lowering, type LoweringContext } from './lowering.ts';
+import { openPlace, openPlace32, widened } from './place.ts';
 import { ARITHMETIC_FLAGS, CF, OF, OFF_DF, OFF_GPR, OFF_RFLAGS_OTHER, RAX, RBP, RBX, RSP } from './state.ts';
 import { registerHelper } from './support.ts';
 import './cpuid.ts';
 
 export const integerLowerings = new Map<string, Lowering>();
 
-/** A destination that is read and then written: the value is in `value`, `write` stores an i64 local. */
-export interface Place {
-  readonly value: number;
-  write(result: number): void;
-}
-
-/** Reads a destination operand; a memory one is checked for writing. */
-export function openPlace(ctx: LoweringContext, operand: Operand, size: number, write = true): Place {
-  if (operand.kind === 'mem') {
-    const address = ctx.checked(operand, size, write);
-    ctx.loadAt(address, size);
-    return { value: ctx.toTemp('i64'), write: (result) => ctx.storeAt(address, size, result) };
-  }
-  const reg = asRegister(operand);
-  ctx.getReg(reg.index, size, reg.high);
-  return {
-    value: ctx.toTemp('i64'),
-    write: (result) => {
-      ctx.code.localGet(result);
-      ctx.setReg(reg.index, size, reg.high);
-    },
-  };
-}
-
 /** Writes an i64 local to a register or memory operand. */
-function store(ctx: LoweringContext, operand: Operand, size: number, value: number): void {
+function store(ctx: LoweringContext, operand: Operand, size: number, value: number, exact = false): void {
   if (operand.kind === 'mem') {
     ctx.storeAt(ctx.checked(operand, size, true), size, value);
     return;
   }
   const reg = asRegister(operand);
   ctx.code.localGet(value);
-  ctx.setReg(reg.index, size, reg.high);
+  ctx.setReg(reg.index, size, reg.high, exact);
 }
 
 /** Writes the destination; where that becomes a register's value plus a constant, accesses through it are known as well. */
@@ -61,10 +39,49 @@ function keepingTrack(ctx: LoweringContext, insn: Instruction, write: () => void
   if (copy !== null && before !== null) ctx.accesses.moved(asRegister(insn.operands[0]).index, before, copy.by);
 }
 
-function binary(kind: number, emit: (ctx: LoweringContext) => void, write: boolean): Lowering {
+/** An operation on i32 and on i64. */
+interface Operation {
+  readonly i32: (code: Code) => Code;
+  readonly i64: (code: Code) => Code;
+}
+
+/**
+ * True for what is better done in i32: V8 has an operand as one, or the result needs to be truncated. Two values that are known
+ * to be below 2^32 can be compared, and joined by bits, as i64.
+ */
+function isBetterAs32(ctx: LoweringContext, { operands }: Instruction, truncates: boolean): boolean {
+  const registers = operands.flatMap((operand) => (operand.kind === 'reg' ? operand.index : []));
+  return truncates || registers.some((index) => ctx.isFresh(index) || !ctx.isNarrow(index));
+}
+
+/** `binary` for 32 bits. */
+function binary32(ctx: LoweringContext, insn: Instruction, kind: number, operation: Operation): void {
+  const code = ctx.code;
+  ctx.getOperand32(insn.operands[1]!);
+  const b = ctx.toTemp('i32');
+  const place = openPlace32(ctx, insn.operands[0]!);
+  let carry = -1;
+  if (kind === KIND_ADC || kind === KIND_SBB) {
+    ctx.condition(2);
+    carry = ctx.toTemp('i32');
+  }
+  operation.i32(code.localGet(place.value).localGet(b));
+  if (carry >= 0) operation.i32(code.localGet(carry));
+  const result = ctx.toTemp('i32');
+  place.write(result);
+  if (ctx.flagsDead) ctx.setFlags(kind, 4, -1, -1, -1);
+  else if (kind === KIND_LOGIC) ctx.setFlags(kind, 4, widened(ctx, result), -1, -1);
+  else ctx.setFlags(kind, 4, widened(ctx, result), widened(ctx, place.value), widened(ctx, b));
+}
+
+function binary(kind: number, operation: Operation, write: boolean): Lowering {
   return (ctx, insn) => {
     const code = ctx.code;
     const size = insn.size;
+    if (size === 4 && write && isBetterAs32(ctx, insn, kind !== KIND_LOGIC)) {
+      binary32(ctx, insn, kind, operation);
+      return;
+    }
     ctx.getOperand(insn.operands[1]!, size);
     const b = ctx.toTemp('i64');
     const place = openPlace(ctx, insn.operands[0]!, size, write);
@@ -73,24 +90,21 @@ function binary(kind: number, emit: (ctx: LoweringContext) => void, write: boole
       ctx.getCarry();
       carry = ctx.toTemp('i64');
     }
-    code.localGet(place.value).localGet(b);
-    emit(ctx);
-    if (carry >= 0) {
-      code.localGet(carry);
-      if (kind === KIND_ADC) code.i64Add();
-      else code.i64Sub();
-    }
+    operation.i64(code.localGet(place.value).localGet(b));
+    if (carry >= 0) operation.i64(code.localGet(carry));
     if (kind !== KIND_LOGIC) ctx.truncate(size);
     const result = ctx.toTemp('i64');
-    if (write) keepingTrack(ctx, insn, () => place.write(result));
+    if (write) keepingTrack(ctx, insn, () => place.write(result, true));
     if (kind === KIND_LOGIC) ctx.setFlags(kind, size, result, -1, -1);
     else ctx.setFlags(kind, size, result, place.value, b);
   };
 }
 
-const add = (ctx: LoweringContext) => ctx.code.i64Add();
-const sub = (ctx: LoweringContext) => ctx.code.i64Sub();
-const and = (ctx: LoweringContext) => ctx.code.i64And();
+const add: Operation = { i32: (code) => code.i32Add(), i64: (code) => code.i64Add() };
+const sub: Operation = { i32: (code) => code.i32Sub(), i64: (code) => code.i64Sub() };
+const and: Operation = { i32: (code) => code.i32And(), i64: (code) => code.i64And() };
+const or: Operation = { i32: (code) => code.i32Or(), i64: (code) => code.i64Or() };
+const exclusiveOr: Operation = { i32: (code) => code.i32Xor(), i64: (code) => code.i64Xor() };
 integerLowerings.set('add', binary(KIND_ADD, add, true));
 integerLowerings.set('adc', binary(KIND_ADC, add, true));
 integerLowerings.set('sub', binary(KIND_SUB, sub, true));
@@ -98,40 +112,38 @@ integerLowerings.set('sbb', binary(KIND_SBB, sub, true));
 integerLowerings.set('cmp', binary(KIND_SUB, sub, false));
 integerLowerings.set('and', binary(KIND_LOGIC, and, true));
 integerLowerings.set('test', binary(KIND_LOGIC, and, false));
-integerLowerings.set(
-  'or',
-  binary(KIND_LOGIC, (ctx) => ctx.code.i64Or(), true),
-);
+integerLowerings.set('or', binary(KIND_LOGIC, or, true));
 integerLowerings.set('xor', (ctx, insn) => {
   const [a, b] = insn.operands;
   if (a?.kind === 'reg' && b?.kind === 'reg' && a.index === b.index && a.high === b.high) {
     const zero = ctx.temp('i64');
     ctx.code.i64Const(0).localTee(zero);
-    ctx.setReg(a.index, insn.size, a.high);
+    ctx.setReg(a.index, insn.size, a.high, true);
     ctx.setFlags(KIND_LOGIC, insn.size, zero, -1, -1);
     return;
   }
   xor(ctx, insn);
 });
-const xor = binary(KIND_LOGIC, (ctx) => ctx.code.i64Xor(), true);
+const xor = binary(KIND_LOGIC, exclusiveOr, true);
 
 function increment(kind: number): Lowering {
   return (ctx, insn) => {
     const code = ctx.code;
-    const place = openPlace(ctx, insn.operands[0]!, insn.size);
+    const by = kind === KIND_INC ? 1 : -1;
+    const is32 = insn.size === 4;
+    const place = is32 ? openPlace32(ctx, insn.operands[0]!) : openPlace(ctx, insn.operands[0]!, insn.size);
     let carry = -1;
     if (!ctx.flagsDead) {
       ctx.getCarry();
       carry = ctx.toTemp('i64');
     }
-    code
-      .localGet(place.value)
-      .i64Const(kind === KIND_INC ? 1 : -1)
-      .i64Add();
-    ctx.truncate(insn.size);
-    const result = ctx.toTemp('i64');
+    code.localGet(place.value);
+    if (is32) code.i32Const(by).i32Add();
+    else code.i64Const(by).i64Add();
+    if (!is32) ctx.truncate(insn.size);
+    const result = ctx.toTemp(is32 ? 'i32' : 'i64');
     place.write(result);
-    ctx.setFlags(kind, insn.size, result, -1, carry);
+    ctx.setFlags(kind, insn.size, is32 ? widened(ctx, result) : result, -1, carry);
   };
 }
 integerLowerings.set('inc', increment(KIND_INC));
@@ -139,6 +151,16 @@ integerLowerings.set('dec', increment(KIND_DEC));
 
 integerLowerings.set('neg', (ctx, insn) => {
   const code = ctx.code;
+  if (insn.size === 4) {
+    const place = openPlace32(ctx, insn.operands[0]!);
+    code.i32Const(0).localGet(place.value).i32Sub();
+    const result = ctx.toTemp('i32');
+    place.write(result);
+    code.i64Const(0);
+    const zero = ctx.toTemp('i64');
+    ctx.setFlags(KIND_SUB, 4, widened(ctx, result), zero, widened(ctx, place.value));
+    return;
+  }
   const place = openPlace(ctx, insn.operands[0]!, insn.size);
   const zero = ctx.temp('i64');
   code.i64Const(0).localTee(zero).localGet(place.value).i64Sub();
@@ -149,25 +171,46 @@ integerLowerings.set('neg', (ctx, insn) => {
 });
 
 integerLowerings.set('not', (ctx, insn) => {
+  if (insn.size === 4) {
+    const place = openPlace32(ctx, insn.operands[0]!);
+    ctx.code.localGet(place.value).i32Const(-1).i32Xor();
+    place.write(ctx.toTemp('i32'));
+    return;
+  }
   const place = openPlace(ctx, insn.operands[0]!, insn.size);
   ctx.code.localGet(place.value).i64Const(-1).i64Xor();
   place.write(ctx.toTemp('i64'));
 });
 
 integerLowerings.set('mov', (ctx, insn) => {
-  ctx.getOperand(insn.operands[1]!, insn.size);
+  const { size } = insn;
+  const [to, from] = insn.operands as [Operand, Operand];
+  if (size === 4 && to.kind === 'reg' && from.kind !== 'imm') {
+    ctx.getOperand32(from);
+    ctx.setReg32(to.index);
+    return;
+  }
+  // A store takes only the low bytes.
+  if (to.kind === 'mem' && from.kind === 'reg' && !from.high) {
+    ctx.storeAt(ctx.checked(to, size, true), size, ctx.gpr(from.index));
+    return;
+  }
+  ctx.getOperand(from, size);
   const value = ctx.toTemp('i64');
-  keepingTrack(ctx, insn, () => store(ctx, insn.operands[0]!, insn.size, value));
+  keepingTrack(ctx, insn, () => store(ctx, to, size, value, true));
 });
 
 integerLowerings.set('movzx', (ctx, insn) => {
   ctx.getOperand(insn.operands[1]!);
-  store(ctx, insn.operands[0]!, insn.size, ctx.toTemp('i64'));
+  store(ctx, insn.operands[0]!, insn.size, ctx.toTemp('i64'), true);
 });
 
 function signExtending(ctx: LoweringContext, insn: Instruction): void {
   const source = insn.operands[1]!;
-  ctx.getOperand(source);
+  if (source.kind === 'reg' && !source.high) {
+    // What is above is not looked at.
+    ctx.code.localGet(ctx.gpr(source.index));
+  } else ctx.getOperand(source);
   if (source.kind !== 'target') ctx.signExtend(source.size);
   store(ctx, insn.operands[0]!, insn.size, ctx.toTemp('i64'));
 }
@@ -177,10 +220,28 @@ integerLowerings.set('movsxd', signExtending);
 integerLowerings.set('lea', (ctx, insn) => {
   const source = insn.operands[1]!;
   if (source.kind !== 'mem') throw new Error('lea');
+  if (insn.size === 4 && !ctx.careful) {
+    lea32(ctx, source);
+    ctx.setReg32(asRegister(insn.operands[0]).index);
+    return;
+  }
   ctx.address(source, false);
   const reg = asRegister(insn.operands[0]);
   keepingTrack(ctx, insn, () => ctx.setReg(reg.index, insn.size));
 });
+
+/** Pushes the low 32 bits of an effective address as an i32. */
+function lea32(ctx: LoweringContext, { base, index, scale, disp }: MemoryOperand): void {
+  const code = ctx.code.i32Const(disp | 0);
+  if (base >= 0) {
+    ctx.getReg32(base);
+    code.i32Add();
+  }
+  if (index >= 0) {
+    ctx.getReg32(index);
+    code.i32Const(Math.log2(scale)).i32Shl().i32Add();
+  }
+}
 
 integerLowerings.set('xchg', (ctx, insn) => {
   const [a, b] = insn.operands as [Operand, Operand];
@@ -237,7 +298,7 @@ integerLowerings.set('cmovcc', (ctx, insn) => {
   ctx.getReg(reg.index, insn.size);
   ctx.condition(insn.cc);
   code.select();
-  ctx.setReg(reg.index, insn.size);
+  ctx.setReg(reg.index, insn.size, false, true);
 });
 
 integerLowerings.set('setcc', (ctx, insn) => {
@@ -376,11 +437,6 @@ integerLowerings.set('sahf', (ctx) => {
   ctx.setFlagsBits();
 });
 
-/** Sets CF to what `emit` leaves on the stack (an i64 0 or 1), keeping the other flags. */
-export function setCarry(ctx: LoweringContext, emit: () => void): void {
-  emit();
-  ctx.changeFlags(ctx.toTemp('i64'), -1);
-}
 integerLowerings.set('clc', (ctx) => setCarry(ctx, () => ctx.code.i64Const(0)));
 integerLowerings.set('stc', (ctx) => setCarry(ctx, () => ctx.code.i64Const(1)));
 integerLowerings.set('cmc', (ctx) => {
@@ -447,5 +503,5 @@ registerHelper('rdtsc', (machine) => {
 });
 
 addWideLowerings(integerLowerings);
-addBitLowerings(integerLowerings, openPlace, setCarry);
+addBitLowerings(integerLowerings);
 addSegmentLowerings(integerLowerings, store);

@@ -148,7 +148,7 @@ export abstract class LoweringContext extends FlagLowering {
       this.#check(local, -1, length, range.write, (range.low & PAGE_MASK) + length <= PAGE_SIZE, length > size);
       if (aligned) this.#checkAligned(access);
     } else {
-      const wide = tracked && accesses.isNarrow(mem, range.low) ? -1 : this.temp('i64');
+      const wide = tracked && accesses.isNarrow(mem, range.low, this.narrow) ? -1 : this.temp('i64');
       this.address({ ...mem, disp: range.low });
       if (wide >= 0) code.localTee(wide);
       code.i32WrapI64().localSet(local);
@@ -268,6 +268,25 @@ export abstract class LoweringContext extends FlagLowering {
     else throw new Error('operand');
   }
 
+  /** Pushes a 32-bit integer operand as an i32. */
+  getOperand32(operand: Operand): void {
+    if (operand.kind === 'reg') this.getReg32(operand.index);
+    else if (operand.kind === 'mem') this.load32At(this.checked(operand, 4, false));
+    else {
+      this.getOperand(operand, 4);
+      this.code.i32WrapI64();
+    }
+  }
+
+  load32At({ local, offset }: Access): void {
+    this.code.localGet(local).i32Load(offset);
+  }
+
+  /** Stores the i32 local `value`. */
+  store32At({ local, offset }: Access, value: number): void {
+    this.code.localGet(local).localGet(value).i32Store(offset);
+  }
+
   /** Pushes an XMM register, or 16 bytes of memory (4 or 8, zero-extended, for a scalar memory operand). */
   pushXmmOperand(operand: Operand): void {
     if (operand.kind === 'reg') {
@@ -379,6 +398,8 @@ export abstract class LoweringContext extends FlagLowering {
     this.flagOpKnown = -1;
     this.flagsChanged = 0;
     this.mxcsrChecked = false;
+    this.narrow = 0;
+    this.fresh = 0;
     this.accesses.meet(NOTHING_KNOWN);
   }
 }

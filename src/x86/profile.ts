@@ -50,8 +50,8 @@ export function targetsOf(view: DataView, rip: number): Map<number, number> {
   return targets;
 }
 
-/** The address of a block's count. */
-function countAt(rip: number): number {
+/** The address of a block's count (u32). */
+export function countAt(rip: number): number {
   return BLOCK_COUNTS + (((rip ^ (rip >>> 16)) & (BLOCK_COUNTS_ENTRIES - 1)) << 2);
 }
 

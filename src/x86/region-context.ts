@@ -55,6 +55,8 @@ export interface PathState extends RegisterState {
   readonly flagOpKnown: number;
   readonly flagsChanged: number;
   readonly mxcsrChecked: boolean;
+  readonly narrow: number;
+  readonly fresh: number;
   readonly accesses: Known;
 }
 
@@ -64,10 +66,11 @@ interface Stub {
   readonly way: number;
 }
 
-/** `target`: the region of the same module that it leads to; -1: another place. */
+/** `target`: the region of the same module that it leads to; -1: another place. `returns`: of the context. */
 interface Way {
   readonly kind: number;
   readonly target: number;
+  readonly returns: readonly number[];
 }
 
 /** Registers that must be loaded before an instruction because it writes them only perhaps; by its address. */
@@ -76,6 +79,8 @@ export type Preloads = Map<number, RegisterSet>;
 export class RegionContext extends LoweringContext {
   /** An instruction turned out to need a preload: the region must be lowered again. */
   incomplete = false;
+  /** Where the functions return to that are part of the region here (inline.ts), the innermost first. */
+  returns: readonly number[] = [];
   readonly #entry: number;
   readonly #preloads: Preloads;
   /** General registers; XMM registers as exits see them, and as they are in a run. */
@@ -133,11 +138,13 @@ export class RegionContext extends LoweringContext {
       flagOpKnown: this.flagOpKnown,
       flagsChanged: this.flagsChanged,
       mxcsrChecked: this.mxcsrChecked,
+      narrow: this.narrow,
+      fresh: this.fresh,
       accesses: this.accesses.known,
     };
   }
 
-  set state({ valid, dirty, flagOpKnown, flagsChanged, mxcsrChecked, accesses }: PathState) {
+  set state({ valid, dirty, flagOpKnown, flagsChanged, mxcsrChecked, narrow, fresh, accesses }: PathState) {
     this.#valid = valid.gpr;
     this.#dirty = dirty.gpr;
     this.#vectors.valid = { ...valid };
@@ -145,14 +152,17 @@ export class RegionContext extends LoweringContext {
     this.flagOpKnown = flagOpKnown;
     this.flagsChanged = flagsChanged;
     this.mxcsrChecked = mxcsrChecked;
+    this.narrow = narrow;
+    this.fresh = fresh;
     this.accesses.known = accesses;
   }
 
-  /** Where several paths meet: what is valid and perhaps newer than the register file. */
-  meet(valid: RegisterSet, dirty: RegisterSet, known: Known): void {
+  /** Where several paths meet: what is valid and perhaps newer than the register file; registers that are below 2^32. */
+  meet(valid: RegisterSet, dirty: RegisterSet, known: Known, narrow: number): void {
     this.accesses.meet(known);
     const accesses = this.accesses.known;
-    this.state = { ...stateOf(valid, dirty), flagOpKnown: -1, flagsChanged: 0, mxcsrChecked: false, accesses };
+    const flags = { flagOpKnown: -1, flagsChanged: 0, mxcsrChecked: false };
+    this.state = { ...stateOf(valid, dirty), ...flags, narrow, fresh: 0, accesses };
   }
 
   /** Makes the registers be where they are planned to be on all paths that meet where this one goes. */
@@ -325,7 +335,7 @@ export class RegionContext extends LoweringContext {
       for (let i = 0; i < 16; i++) this.#vectors.load(i, this.#vectors.valid);
       return;
     }
-    this.meet(NONE, NONE, NOTHING_KNOWN);
+    this.meet(NONE, NONE, NOTHING_KNOWN, 0);
   }
 
   // --- accesses ---
@@ -346,22 +356,38 @@ export class RegionContext extends LoweringContext {
    * (longjmp, an exit, a stack switch) the address is passed on to our own caller. No guest state is on the wasm stack.
    */
   call(target: Operand, returnTo: number): void {
-    const { code } = this;
     this.stopIfUsedUp();
     this.#store(this.#dirtyNow);
-    code.localGet(PARAM_DEPTH).i32Const(1).i32Add();
+    this.#pushParameters(1);
+    this.#callRegion(target.kind === 'target' && this.#direct.has(target.address) ? target.address : -1);
+    this.#takeReturn(returnTo);
+    this.meet(NONE, NONE, NOTHING_KNOWN, 0);
+  }
+
+  /** What a region takes, `deeper` calls deeper. */
+  #pushParameters(deeper: number): void {
+    const code = this.code.localGet(PARAM_DEPTH);
+    if (deeper > 0) code.i32Const(deeper).i32Add();
     code.localGet(PARAM_BUDGET).localGet(PARAM_RSP);
-    if (target.kind === 'target' && this.#direct.has(target.address)) {
-      code.callLater(target.address);
-    } else {
-      this.#pushSlot();
-      code.callIndirect(REGION_TYPE);
+  }
+
+  /** Calls the region at `next`, or of the same module. */
+  #callRegion(target: number): void {
+    if (target >= 0) {
+      this.code.callLater(target);
+      return;
     }
+    this.#pushSlot();
+    this.code.callIndirect(REGION_TYPE);
+  }
+
+  /** A region has returned. Where that is not to `returnTo` this one returns, too. */
+  #takeReturn(returnTo: number): void {
+    const code = this.code;
     code.localSet(PARAM_RSP).localSet(PARAM_BUDGET);
     code.i32Const(REGISTER_FILE).i32Load(OFF_NEXT).i32Const(returnTo).i32Ne().ifRarely();
     code.localGet(PARAM_BUDGET).localGet(PARAM_RSP).return();
     code.end();
-    this.meet(NONE, NONE, NOTHING_KNOWN);
   }
 
   // --- indirect jumps ---
@@ -378,7 +404,7 @@ export class RegionContext extends LoweringContext {
   /** Puts all registers into the register file, whose are newer then. */
   storeAll(): void {
     this.#store(this.#dirtyNow);
-    this.meet(NONE, NONE, NOTHING_KNOWN);
+    this.meet(NONE, NONE, NOTHING_KNOWN, 0);
   }
 
   override noteTarget(): void {
@@ -436,11 +462,14 @@ export class RegionContext extends LoweringContext {
   /** Stubs stand around the region's code, the first one innermost: their number is not known yet. */
   #toStub(kind: number, target = -1): void {
     const dirty = this.#dirtyNow;
-    const key = `${kind} ${target} ${dirty.gpr} ${dirty.xmm} ${dirty.low} ${dirty.zero}`;
+    const returns = kind === EXIT_KIND_RETURN || kind === EXIT_KIND_STOP ? [] : this.returns;
+    const key = `${kind} ${target} ${returns} ${dirty.gpr} ${dirty.xmm} ${dirty.low} ${dirty.zero}`;
     let stub = this.#stubNumbers.get(key);
     if (stub === undefined) {
-      let way = this.#ways.findIndex((known) => known.kind === kind && known.target === target);
-      if (way < 0) way = this.#ways.push({ kind, target }) - 1;
+      let way = this.#ways.findIndex((known) => {
+        return known.kind === kind && known.target === target && `${known.returns}` === `${returns}`;
+      });
+      if (way < 0) way = this.#ways.push({ kind, target, returns }) - 1;
       stub = this.#stubs.push({ dirty, way }) - 1;
       this.#stubNumbers.set(key, stub);
     }
@@ -466,23 +495,23 @@ export class RegionContext extends LoweringContext {
   }
 
   /** How an exit goes on, all registers but rsp being stored. */
-  #way({ kind, target }: Way): void {
+  #way({ kind, target, returns }: Way): void {
     const code = this.code;
-    if (kind === EXIT_KIND_SLOW) {
-      code.localGet(PARAM_BUDGET).localGet(this.#packed).i32Const(511).i32And().i64ExtendI32U().i64Add();
-      code.localSet(PARAM_BUDGET);
-      code.i32Const(REGISTER_FILE);
-      code.localGet(this.#packed).i32Const(9).i32ShrS().i32Const(this.#entry).i32Add().i32Store(OFF_NEXT);
-      code.localGet(PARAM_DEPTH).localGet(PARAM_BUDGET).localGet(PARAM_RSP).returnCall(FUNC_RESUME);
-      return;
-    }
-    if (kind === EXIT_KIND_FAR_SLOW) {
-      this.#storeNext();
-      code.localGet(PARAM_DEPTH).localGet(PARAM_BUDGET).localGet(PARAM_RSP).returnCall(FUNC_RESUME);
-      return;
-    }
     if (kind === EXIT_KIND_STOP) {
       this.#stop();
+      return;
+    }
+    if (kind === EXIT_KIND_SLOW || kind === EXIT_KIND_FAR_SLOW) {
+      if (kind === EXIT_KIND_SLOW) this.#unpack();
+      else this.#storeNext();
+      if (returns.length === 0) {
+        this.#pushParameters(0);
+        code.returnCall(FUNC_RESUME);
+        return;
+      }
+      this.#pushParameters(1);
+      code.call(FUNC_RESUME);
+      this.#returnThrough(returns);
       return;
     }
     if (kind === EXIT_KIND_CHAIN) this.#ifUsedUp();
@@ -501,13 +530,51 @@ export class RegionContext extends LoweringContext {
       code.localGet(PARAM_BUDGET).localGet(PARAM_RSP).return();
       return;
     }
-    code.localGet(PARAM_DEPTH).localGet(PARAM_BUDGET).localGet(PARAM_RSP);
+    if (returns.length > 0) {
+      this.#pushParameters(1);
+      this.#callRegion(target);
+      this.#returnThrough(returns);
+      return;
+    }
+    this.#goOn(target);
+  }
+
+  /** Tail-calls the region at `next`, or of the same module. */
+  #goOn(target: number): void {
+    const code = this.code;
+    this.#pushParameters(0);
     if (target >= 0) {
       code.returnCallLater(target);
       return;
     }
     this.#pushSlot();
     code.returnCallIndirect(REGION_TYPE);
+  }
+
+  /**
+   * What was left in the middle of a function that is part of the region has been called instead: when it has returned, and those
+   * around it have, the region is left for what called the outermost.
+   */
+  #returnThrough(returns: readonly number[]): void {
+    const code = this.code;
+    returns.forEach((returnTo, i) => {
+      if (i > 0) {
+        this.#pushParameters(1);
+        this.#callRegion(-1);
+      }
+      this.#takeReturn(returnTo);
+      code.i64Const(returnTo).localSet(this.next);
+    });
+    this.#goOn(-1);
+  }
+
+  /** The short form of an exit (`leave`): counts what is not executed, and stores where to go on. */
+  #unpack(): void {
+    const code = this.code;
+    code.localGet(PARAM_BUDGET).localGet(this.#packed).i32Const(511).i32And().i64ExtendI32U().i64Add();
+    code.localSet(PARAM_BUDGET);
+    code.i32Const(REGISTER_FILE);
+    code.localGet(this.#packed).i32Const(9).i32ShrS().i32Const(this.#entry).i32Add().i32Store(OFF_NEXT);
   }
 
   /** Leaves for JavaScript, which is told why. */

@@ -21,6 +21,12 @@ export abstract class RegisterLowering {
   /** The checked memory accesses, and `code.depth` of the block's straight-line code. */
   readonly accesses: RegionAccesses;
   blockDepth = 0;
+  /**
+   * General registers (masks) whose values are below 2^32, and those of them that V8 has as an i32: an operation of 32 bits made
+   * them since paths last met.
+   */
+  narrow = 0;
+  fresh = 0;
 
   /** The locals of registers; beyond 16 those that a step function finds in its record. */
   readonly #gpr: number[] = new Array(32).fill(-1);
@@ -124,6 +130,8 @@ export abstract class RegisterLowering {
     if (write) {
       this.touched.gprWritten |= bit;
       this.accesses.written(index);
+      this.narrow &= ~bit;
+      this.fresh &= ~bit;
     }
     this.onGpr(index, read, write);
     return this.gprLocal(index);
@@ -241,18 +249,53 @@ export abstract class RegisterLowering {
     const code = this.code;
     code.localGet(this.gpr(index));
     if (high) code.i64Const(8).i64ShrU().i64Const(0xff).i64And();
-    else this.truncate(size);
+    else if (size !== 4 || !this.isNarrow(index)) this.truncate(size);
   }
 
-  /** Pops an i64 into a general register: 8 bytes; 4 zero-extended; 2 and 1 merged. Upper bits may be anything. */
-  setReg(index: number, size: number, high = false): void {
+  /** Pushes a general register's low 32 bits as an i32. */
+  getReg32(index: number): void {
+    this.code.localGet(this.gpr(index)).i32WrapI64();
+  }
+
+  /** Pops an i32 into a general register, zero-extended. */
+  setReg32(index: number): void {
+    const wasNarrow = this.isNarrow(index);
+    const local = this.#useGpr(index, false, true);
+    this.code.i64ExtendI32U().localSet(local);
+    this.#narrowed(index, wasNarrow, true);
+  }
+
+  isNarrow(index: number): boolean {
+    return ((this.narrow >> index) & 1) !== 0;
+  }
+
+  isFresh(index: number): boolean {
+    return ((this.fresh >> index) & 1) !== 0;
+  }
+
+  /** A general register now has a value below 2^32; on the other path, where this one is conditional, the one that it had. */
+  #narrowed(index: number, wasNarrow: boolean, fresh: boolean): void {
+    if (this.careful) return;
+    const always = this.code.depth === this.blockDepth;
+    if (always || wasNarrow) this.narrow |= 1 << index;
+    if (always && fresh) this.fresh |= 1 << index;
+  }
+
+  /**
+   * Pops an i64 into a general register: 8 bytes; 4 zero-extended; 2 and 1 merged. Upper bits may be anything, but with `exact` are
+   * zero beyond 4 bytes.
+   */
+  setReg(index: number, size: number, high = false, exact = false): void {
     const code = this.code;
+    const wasNarrow = this.isNarrow(index);
     const local = this.#useGpr(index, size < 4, true);
+    if (size === 4) this.#narrowed(index, wasNarrow, false);
+    else if (size < 4 && wasNarrow) this.narrow |= 1 << index;
     if (size === 8) {
       code.localSet(local);
     } else if (size === 4) {
-      code.i64Const(0xffff_ffff).i64And().localSet(local);
-      if (code.depth === this.blockDepth) this.accesses.narrowed(index);
+      if (!exact) this.truncate(4);
+      code.localSet(local);
     } else if (high) {
       code.i64Const(0xff).i64And().i64Const(8).i64Shl();
       code.localGet(local).i64Const(-0xff01).i64And().i64Or().localSet(local);

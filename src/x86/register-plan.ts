@@ -94,6 +94,8 @@ export class RegisterPlan {
   readonly #notZero: number[];
   /** General registers (masks; -1: anything) found to change in the loop of a header though that was not expected. */
   readonly #unstable = new Map<number, number>();
+  /** Those that were below 2^32 before the loop and are not in it. */
+  readonly #wide = new Map<number, number>();
   #meetings: RegisterState[] = [];
 
   constructor(
@@ -171,9 +173,15 @@ export class RegisterPlan {
     return unstable === -1 || calls ? -1 : changes | unstable;
   }
 
-  /** These general registers (-1: anything) do change in the loop of the header. */
-  learnChanging(header: number, registers: number): void {
+  /** Which of the general registers that are below 2^32 before the loop are expected to stay so. */
+  staysNarrow(header: number, registers: number): number {
+    return this.#loops.get(header)!.calls ? 0 : registers & ~(this.#wide.get(header) ?? 0);
+  }
+
+  /** These general registers (-1: anything) do change in the loop of the header, and those do not stay below 2^32. */
+  learnChanging(header: number, registers: number, wide: number): void {
     this.#unstable.set(header, (this.#unstable.get(header) ?? 0) | registers);
+    this.#wide.set(header, (this.#wide.get(header) ?? 0) | wide);
   }
 
   /** Before each node. */

@@ -104,6 +104,7 @@ export class Translator {
 interface Common {
   readonly valid: RegisterSet;
   readonly known: Known;
+  readonly narrow: number;
 }
 
 class RegionTranslator {
@@ -123,7 +124,7 @@ class RegionTranslator {
   #dispatch = -1;
   #pc = -1;
   /** What is known at the head of a loop, to be so on the ways back to it. */
-  readonly #heads = new Map<number, Known>();
+  readonly #heads = new Map<number, Pick<Common, 'known' | 'narrow'>>();
   /** The plan was wrong. */
   #misjudged = false;
 
@@ -177,18 +178,20 @@ class RegionTranslator {
     ctx.settle(this.#plan.at(node));
     const head = this.#heads.get(node);
     if (head !== undefined) {
-      const changed = ctx.accesses.changedSince(head);
-      if (changed !== 0) {
-        this.#plan.learnChanging(node, changed);
+      const changed = ctx.accesses.changedSince(head.known);
+      const wide = head.narrow & ~ctx.narrow;
+      if (changed !== 0 || wide !== 0) {
+        this.#plan.learnChanging(node, changed, wide);
         this.#misjudged = true;
       }
       return;
     }
-    const { valid, accesses } = ctx.state;
+    const { valid, accesses, narrow } = ctx.state;
     const common = this.#common.get(node);
     this.#common.set(node, {
       valid: common === undefined ? valid : intersection(common.valid, valid),
       known: common === undefined ? accesses : RegionAccesses.common(common.known, accesses),
+      narrow: common === undefined ? narrow : common.narrow & narrow,
     });
   }
 
@@ -196,18 +199,19 @@ class RegionTranslator {
   #meet(node: number): void {
     const { valid, dirty } = this.#plan.at(node);
     if (!this.#structure.reducible) {
-      this.#ctx.meet(valid, dirty, NOTHING_KNOWN);
+      this.#ctx.meet(valid, dirty, NOTHING_KNOWN, 0);
       return;
     }
     const common = this.#common.get(node)!;
     if (!this.#structure.isLoop[node]) {
-      this.#ctx.meet(common.valid, dirty, common.known);
+      this.#ctx.meet(common.valid, dirty, common.known, common.narrow);
       return;
     }
     const changing = this.#plan.changing(node);
-    const head = changing === -1 ? NOTHING_KNOWN : RegionAccesses.inLoop(common.known, changing);
-    this.#heads.set(node, head);
-    this.#ctx.meet(valid, dirty, head);
+    const known = changing === -1 ? NOTHING_KNOWN : RegionAccesses.inLoop(common.known, changing);
+    const narrow = this.#plan.staysNarrow(node, common.narrow);
+    this.#heads.set(node, { known, narrow });
+    this.#ctx.meet(valid, dirty, known, narrow);
   }
 
   // --- structured ---
@@ -241,6 +245,7 @@ class RegionTranslator {
     const to = this.#region.index.get(blockKey(frame, rip));
     const mayStop = branch && rip <= ctx.insn.rip;
     if (to === undefined) {
+      ctx.returns = returnsOf(this.#region, frame);
       ctx.exit(mayStop ? EXIT_KIND_CHAIN : EXIT_KIND_FORWARD, rip, 0);
       return;
     }
@@ -335,6 +340,7 @@ class RegionTranslator {
     const block = this.#region.blocks[node]!;
     const count = block.insns.length;
     ctx.ended = false;
+    ctx.returns = returnsOf(this.#region, block.frame);
     if (this.#notes) countBlock(code, block.start);
     code.localGet(ctx.budget).i64Const(count).i64Sub().localSet(ctx.budget);
     let run: Run | null = null;
@@ -447,6 +453,13 @@ class RegionTranslator {
         lowerDeparture(ctx, insn);
     }
   }
+}
+
+/** Where the functions of a frame and of those around it return to. */
+function returnsOf({ frames }: Region, frame: number): number[] {
+  const returns: number[] = [];
+  for (let f = frame; f !== 0; f = frames[f]!.caller) returns.push(frames[f]!.returnTo);
+  return returns;
 }
 
 /** True when no instruction and no exit can see the flags that instruction `i` of the block sets. */
