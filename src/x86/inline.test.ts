@@ -7,7 +7,7 @@ import { type CodeSpace, KIND_HOT } from './code-group.ts';
 import { TranslatingCpu } from './cpu.ts';
 import { canonicalFlags } from './flags.ts';
 import { inlineCalls } from './inline.ts';
-import { countAt } from './profile.ts';
+import { countAt, targetsOf } from './profile.ts';
 import { discover } from './region.ts';
 import { SpaceCode } from './space-code.ts';
 import { Context, RCX, RSP } from './state.ts';
@@ -29,13 +29,13 @@ function spaceWith(main: string, callee: string): AddressSpace {
 // mov ecx, 1000; L: call CALLEE (0x40); add rax, 1; dec ecx; jnz L; syscall
 const MAIN = 'b9e8030000 e836000000 4883c001 ffc9 75f3 0f05';
 
-function inlined(main: string, callee: string, limit = 150) {
+function inlined(main: string, callee: string, limit = 150, targets: readonly (readonly [number, number])[] = []) {
   const space = spaceWith(main, callee);
   const code: CodeSpace = {
     space,
     hasBytes: () => true,
     isReached: () => true,
-    targetsOf: () => new Map(),
+    targetsOf: () => new Map(targets),
     isInLoop: () => false,
     countOf: () => 0,
   };
@@ -46,7 +46,7 @@ describe('a call becomes part of a region', () => {
   it('when the function is whole', () => {
     // add rax, rcx; ret
     const { frames, blocks } = inlined(MAIN, '4801c8 c3');
-    expect(frames.slice(1)).toEqual([{ caller: 0, returnTo: CODE + 10 }]);
+    expect(frames.slice(1)).toEqual([{ entry: CALLEE, caller: 0, returnTo: CODE + 10 }]);
     expect(blocks.filter(({ frame }) => frame === 1).map(({ start }) => start)).toEqual([CALLEE]);
   });
 
@@ -69,6 +69,35 @@ describe('a call becomes part of a region', () => {
     ['has loops that are entered at two places', '85c9 7403 48ffc8 48ffca 7405 48ffce 75f3 c3'],
   ])('but not one that %s', (_what, callee) => {
     expect(inlined(MAIN, callee).frames).toHaveLength(1);
+  });
+
+  it('through a pointer that nearly always is to one function', () => {
+    // call rdx; syscall
+    const frames = (targets: [number, number][]) => inlined('ffd2 0f05', '4801c8 c3', 150, targets).frames.slice(1);
+    const frame = { entry: CALLEE, caller: 0, returnTo: CODE + 2 };
+    expect(frames([[CALLEE, 1000]])).toEqual([frame]);
+    expect(
+      frames([
+        [CALLEE, 1000],
+        [CODE, 10],
+      ]),
+    ).toEqual([frame]);
+    expect(
+      frames([
+        [CALLEE, 1000],
+        [CODE, 200],
+      ]),
+    ).toEqual([]);
+    expect(frames([[CALLEE, 10]])).toEqual([]);
+  });
+
+  it('and what it jumps to, as a frame that returns to the same place', () => {
+    // call CALLEE; syscall. jmp rdx; (at 2) add rax, rcx; ret
+    const { frames } = inlined('e83b000000 0f05', 'ffe2 4801c8 c3', 150, [[CALLEE + 2, 1000]]);
+    expect(frames.slice(1)).toEqual([
+      { entry: CALLEE, caller: 0, returnTo: CODE + 5 },
+      { entry: CALLEE + 2, caller: 0, returnTo: CODE + 5 },
+    ]);
   });
 
   it('as far as there is room', () => {
@@ -105,6 +134,19 @@ function prepared(callee: string, hot: boolean, often: readonly number[] = []) {
   return { cpu, space, context };
 }
 
+/** Runs to the end, stopping now and then: what can be seen at each stop. */
+function states(cpu: TranslatingCpu, space: AddressSpace, context: Context): string[] {
+  const lines: string[] = [];
+  for (let budget = 1; lines.length < 400; budget = (budget * 7) % 101) {
+    const exit = cpu.run(space, context, budget, budget % 2 === 0);
+    cpu.unload(space);
+    canonicalFlags(context);
+    lines.push(`${exit.kind} ${cpu.retired} ${Buffer.from(context.u8).toString('base64')}`);
+    if (exit.kind !== 'budget') break;
+  }
+  return lines;
+}
+
 describe('a function of which a part is seldom executed', () => {
   it.each([SELDOM, SELDOM_ITSELF])('comes back to its caller without JavaScript', (callee) => {
     const { cpu, space, context } = prepared(callee, true, OFTEN);
@@ -135,15 +177,48 @@ describe('in a region or not', () => {
   ])('%s does the same', (_what, callee, often: readonly number[] = []) => {
     const run = (hot: boolean): string[] => {
       const { cpu, space, context } = prepared(callee, hot, often);
-      const lines: string[] = [];
-      for (let budget = 1; lines.length < 400; budget = (budget * 7) % 101) {
-        const exit = cpu.run(space, context, budget, budget % 2 === 0);
+      return states(cpu, space, context);
+    };
+    const expected = run(false);
+    expect(expected.length).toBeGreaterThan(1);
+    expect(run(true)).toEqual(expected);
+  });
+});
+
+// mov ecx, 1000; L: lea rdx, [rip + F]; test cl, 0x1f; jnz C; lea rdx, [rip + G]; C: call rdx; add rax, 1; dec ecx; jnz L; syscall
+const THROUGH_POINTER = 'b9e8030000 488d1534000000 f6c11f 7507 488d1570000000 ffd2 4883c001 ffc9 75e3 0f05';
+
+describe('a function that is called through a pointer', () => {
+  it.each([
+    ['it', '4801c8 c3'],
+    // F: lea rsi, [rip + 2]; jmp rsi; H: add rax, 3; ret
+    ['one that goes on through a pointer', '488d3502000000 ffe6 4883c003 c3'],
+    // … to H, but seldom to I: add rax, 5; ret. F: lea rsi, [H]; test cl, 0xf; jnz J; lea rsi, [I]; J: jmp rsi
+    ['one that goes on at several places', '488d350e000000 f6c10f 7507 488d3507000000 ffe6 4883c003 c3 4883c005 c3'],
+  ])('%s does the same as part of a region', (_what, callee) => {
+    const run = (hot: boolean): string[] => {
+      const space = spaceWith(THROUGH_POINTER, callee);
+      // G: sub rax, 7; ret
+      space.poke(CODE + 0x88, Buffer.from('4883e807c3', 'hex'));
+      const cpu = new TranslatingCpu({ readTsc: () => 0n }, undefined, hot ? 0 : Number.POSITIVE_INFINITY);
+      const start = (): Context => {
+        const context = new Context();
+        context.rip = CODE;
+        context.setNumber(RSP, STACK + 0x1800);
+        return context;
+      };
+      if (hot) {
+        // The profile.
+        expect(cpu.run(space, start(), 100_000, false).kind).toBe('syscall');
         cpu.unload(space);
-        canonicalFlags(context);
-        lines.push(`${exit.kind} ${cpu.retired} ${Buffer.from(context.u8).toString('base64')}`);
-        if (exit.kind !== 'budget') break;
+        expect(targetsOf(space.view, CODE + 0x18).get(CALLEE)).toBeGreaterThan(900);
+        const entries = [CODE + 5, CODE + 0x1a];
+        cpu.warm(
+          space,
+          entries.map((entry) => entry + KIND_HOT * ENTRY_KIND),
+        );
       }
-      return lines;
+      return states(cpu, space, start());
     };
     const expected = run(false);
     expect(expected.length).toBeGreaterThan(1);

@@ -1,9 +1,11 @@
 /**
  * Calls of small functions become part of the region that makes them: the callee's blocks once more, as a _frame_ of
  * their own, a call into it being a jump and its return one back. The return address goes to the guest's stack as ever, and where
- * it is another at the return the region is left. An indirect jump of the callee's (a PLT's stub) is a call for its caller. Only
- * functions that are whole within the region, but for what is hardly ever executed, are taken: what left one of them by a direct
- * jump would return to nobody's frame on the wasm stack, and everything there would be unwound.
+ * it is another at the return the region is left. So it is at a call through a pointer that is not to the function to which the
+ * profile says such calls go. An indirect jump of the callee's (a PLT's stub) is a call for its caller, or goes on in one more frame.
+ *
+ * What is seldom executed of a function need not be there: control going there is a call, and the region is left when that has
+ * returned (region-context.ts), which costs little only where it is seldom.
  */
 
 import type { CodeSpace } from './code-group.ts';
@@ -15,8 +17,11 @@ import { successorsOf } from './successors.ts';
 /** Instructions of a callee, and how deep callees may be in each other. */
 const CALLEE_LIMIT = 60;
 const DEPTH_LIMIT = 3;
-/** Leaving a callee by anything but a return costs so much that it must be as seldom as one in so many calls. */
-const CALLEE_SELDOM = 10_000;
+/** Leaving a callee by anything but a return must be as seldom as one in so many calls. */
+const CALLEE_SELDOM = 64;
+/** Calls through a pointer that are known, and how many of them may go to another function: one in so many. */
+const KNOWN_CALLS = 64;
+const OTHER_CALLS = 16;
 
 /** The region with calls of functions that have been reached made part of it, as far as `limit` instructions go. */
 export function inlineCalls(code: CodeSpace, region: Region, limit: number): Region {
@@ -31,15 +36,19 @@ export function inlineCalls(code: CodeSpace, region: Region, limit: number): Reg
   let count = sizeOf(region);
   for (const { region: part, frame, depth } of queue) {
     for (const block of part.blocks) {
-      const callee = depth < DEPTH_LIMIT ? calleeOf(part, block, calleeAt) : null;
+      const isJump = block.insns.at(-1)!.flow === 'jump-indirect';
+      const entry = depth < DEPTH_LIMIT && !(isJump && frame === 0) ? calleeOf(code, part, block) : null;
+      const callee = entry === null ? null : calleeAt(entry);
       if (callee === null || count + sizeOf(callee) > limit) {
         blocks.push({ ...block, frame });
         continue;
       }
       count += sizeOf(callee);
-      const number = frames.push({ caller: frame, returnTo: block.end }) - 1;
+      // What is jumped to returns to where what jumps would have.
+      const call = isJump ? frames[frame]! : { caller: frame, returnTo: block.end };
+      const number = frames.push({ ...call, entry: callee.entry }) - 1;
       blocks.push({ ...block, frame, callee: number });
-      queue.push({ region: callee, frame: number, depth: depth + 1 });
+      queue.push({ region: callee, frame: number, depth: isJump ? depth : depth + 1 });
     }
   }
   if (frames.length === 1) return region;
@@ -50,13 +59,27 @@ function sizeOf(region: Region): number {
   return region.blocks.reduce((sum, { insns }) => sum + insns.length, 0);
 }
 
-/** What the block's last instruction calls, if it can be made part of the region. */
-function calleeOf(region: Region, { insns, end }: Block, calleeAt: (entry: number) => Region | null): Region | null {
-  const { flow, operands } = insns.at(-1)!;
+/** The function that the block's last instruction calls, if it can be made part of the region. */
+function calleeOf(code: CodeSpace, region: Region, { insns, end }: Block): number | null {
+  const { flow, operands, rip } = insns.at(-1)!;
   const target = operands[0];
+  if (flow === 'jump-indirect') return mostlyCalled(code.targetsOf(rip));
   // What is behind the call must be there, too.
-  if (flow !== 'call' || target?.kind !== 'target' || region.index.get(end) === undefined) return null;
-  return calleeAt(target.address);
+  if (region.index.get(end) === undefined) return null;
+  if (flow === 'call-indirect') return mostlyCalled(code.targetsOf(rip));
+  return flow === 'call' && target?.kind === 'target' ? target.address : null;
+}
+
+/** Where nearly all of the calls went. */
+function mostlyCalled(targets: ReadonlyMap<number, number>): number | null {
+  let all = 0;
+  let most: readonly [number, number] = [0, 0];
+  for (const target of targets) {
+    all += target[1];
+    if (target[1] > most[1]) most = target;
+  }
+  const [address, count] = most;
+  return count >= KNOWN_CALLS && (all - count) * OTHER_CALLS <= all ? address : null;
 }
 
 /** A function from which nothing leads away but returns, and what has hardly ever been executed. */

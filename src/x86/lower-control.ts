@@ -52,15 +52,14 @@ export function lowerCall(ctx: LoweringContext, insn: Instruction): void {
   moveStack(ctx, -8);
 }
 
-/** A call of what is part of the region (inline.ts): its first block is next. */
-export function lowerInlinedCall(ctx: RegionContext, target: number): void {
+/** A direct call of what is part of the region (inline.ts): its first block is next. */
+export function lowerInlinedCall(ctx: RegionContext): void {
   const code = ctx.code;
   const slot = pushSlot(ctx, 8);
   code.localGet(slot.local);
   ctx.pushNextRip();
   code.i64Store(slot.offset);
   moveStack(ctx, -8);
-  ctx.checkBudget(target);
 }
 
 /** A return in such a part; behind it control is at `returnTo`. A run does not stop here: it might have at the call. */

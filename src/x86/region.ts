@@ -18,14 +18,15 @@ export interface Block {
   readonly callee: number;
 }
 
-/** A function that is part of a region which calls it: the frame of the call, and the address behind that. */
+/** A function that is part of a region which calls it: its address, the frame of the call, and the address behind that. */
 export interface Frame {
+  readonly entry: number;
   readonly caller: number;
   readonly returnTo: number;
 }
 
 /** Frame 0: the region's own code. */
-export const OWN: Frame = { caller: 0, returnTo: 0 };
+export const OWN: Frame = { entry: 0, caller: 0, returnTo: 0 };
 
 /** The key of a block in a region's index. */
 export function blockKey(frame: number, rip: number): number {

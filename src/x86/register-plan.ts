@@ -337,6 +337,6 @@ function useOf({ insns, callee, frame }: Block, model: UsageModel): BlockUse {
     changed: usage.gprWritten & 0xffff,
     whole: usage.xmmWhole,
     effects,
-    calls: (flow === 'call' && callee === 0) || flow === 'call-indirect' || (flow === 'jump-indirect' && frame !== 0),
+    calls: callee === 0 && (flow === 'jump-indirect' ? frame !== 0 : flow === 'call' || flow === 'call-indirect'),
   };
 }

@@ -26,8 +26,11 @@ function successors(region: Region, { insns, end, frame, callee }: Block): numbe
   const target = operands[0];
   if (isFarBranch(insns.at(-1)!)) return [];
   if ((flow === 'jump' || flow === 'branch') && target?.kind === 'target') add(target.address);
-  if (flow === 'call' && callee !== 0 && target?.kind === 'target') add(target.address, callee);
-  else if (flow === 'next' || flow === 'branch' || flow === 'call' || flow === 'call-indirect') add(end);
+  if (callee !== 0) {
+    add(region.frames[callee]!.entry, callee);
+    return result;
+  }
+  if (flow === 'next' || flow === 'branch' || flow === 'call' || flow === 'call-indirect') add(end);
   const { caller, returnTo } = region.frames[frame]!;
   if ((flow === 'ret' || flow === 'jump-indirect') && frame !== 0) add(returnTo, caller);
   else if (flow === 'jump-indirect' && hub !== null) result.push(blocks.length);

@@ -328,6 +328,23 @@ class RegionTranslator {
     ctx.exitDynamic(EXIT_KIND_CHAIN, 0);
   }
 
+  /**
+   * Control goes into a function that is part of the region; if not `always`, only when `next` is its address: another one is
+   * called, and the region left when it has returned.
+   */
+  #into(from: number, callee: number, always: boolean): void {
+    const ctx = this.#ctx;
+    const { entry } = this.#region.frames[callee]!;
+    if (!always) {
+      this.#code.localGet(ctx.next).i64Const(entry).i64Ne().ifRarely();
+      ctx.returns = returnsOf(this.#region, callee);
+      ctx.exitDynamic(EXIT_KIND_CHAIN, 0);
+      this.#code.end();
+    }
+    ctx.checkBudget(entry);
+    this.#goto(from, entry, false, callee);
+  }
+
   // --- a block ---
 
   #block(node: number): void {
@@ -410,12 +427,15 @@ class RegionTranslator {
       case 'call':
       case 'call-indirect': {
         const { callee } = this.#region.blocks[node]!;
-        if (callee !== 0 && target?.kind === 'target') {
-          lowerInlinedCall(ctx, target.address);
-          this.#goto(node, target.address, false, callee);
+        const isDirect = insn.flow === 'call';
+        if (callee !== 0) {
+          if (isDirect) lowerInlinedCall(ctx);
+          else lowerCall(ctx, insn);
+          this.#into(node, callee, isDirect);
           return;
         }
         lowerCall(ctx, insn);
+        if (!isDirect) ctx.noteTarget();
         ctx.call(target!, next);
         this.#goto(node, next, false);
         return;
@@ -439,6 +459,11 @@ class RegionTranslator {
           return;
         }
         lowerJumpToNext(ctx, insn);
+        const { callee } = blocks[node]!;
+        if (callee !== 0) {
+          this.#into(node, callee, false);
+          return;
+        }
         if (frame !== 0) {
           const { caller, returnTo } = frames[frame]!;
           ctx.call(target!, returnTo);
