@@ -31,8 +31,8 @@ export interface CodeSpace {
 }
 
 /**
- * How a group came to be. COLD: a region to which control has come often. HOT: a larger region that the guest spends time in, with
- * those it calls. LOOP: as HOT, the first one being a dispatch loop (hub.ts), which is entered at many places: the next ones are these.
+ * How a group came to be. COLD: a region to which control has come often. HOT: a larger region that the guest spends time in.
+ * LOOP: as HOT, a dispatch loop (hub.ts), which is entered at many places: the second function and those behind it are these.
  */
 export const KIND_COLD = 0;
 export const KIND_HOT = 1;
@@ -59,7 +59,7 @@ export class CodeModule {
   }
 }
 
-/** Functions that belong together: they call each other directly, so they are used and dropped together. */
+/** The function of a region, and those of its other entries, which call it: they are used and dropped together. */
 export class CodeGroup {
   readonly kind: GroupKind;
   readonly pieces: readonly Piece[];

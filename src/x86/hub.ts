@@ -12,7 +12,7 @@ import { structureOf } from './structure.ts';
 import { entryNode, successorsOf } from './successors.ts';
 
 /** Instructions of such a loop. */
-export const LOOP_LIMIT = 1000;
+export const LOOP_LIMIT = 1500;
 /** Which targets count: each one of so many jumps of the region at least, and how many at most. */
 const LOOP_SELDOM = 200;
 const LOOP_TARGETS = 64;

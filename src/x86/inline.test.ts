@@ -58,7 +58,7 @@ describe('a call becomes part of a region', () => {
   it('also of a function that calls itself, some times over', () => {
     // test ecx, ecx; je R; call CALLEE; R: ret
     const { frames } = inlined(MAIN, '85c9 7405 e8f7ffffff c3');
-    expect(frames.slice(1).map(({ caller }) => caller)).toEqual([0, 1, 2]);
+    expect(frames.slice(1).map(({ caller }) => caller)).toEqual([0, 1, 2, 3, 4]);
   });
 
   it.each([

@@ -15,10 +15,10 @@ import { structureOf } from './structure.ts';
 import { successorsOf } from './successors.ts';
 
 /** Instructions of a callee, and how deep callees may be in each other. */
-const CALLEE_LIMIT = 60;
-const DEPTH_LIMIT = 3;
+const CALLEE_LIMIT = 120;
+const DEPTH_LIMIT = 5;
 /** Leaving a callee by anything but a return must be as seldom as one in so many calls. */
-const CALLEE_SELDOM = 64;
+const CALLEE_SELDOM = 16;
 /** Calls through a pointer that are known, and how many of them may go to another function: one in so many. */
 const KNOWN_CALLS = 64;
 const OTHER_CALLS = 16;

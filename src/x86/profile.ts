@@ -67,7 +67,7 @@ export function countOf(view: DataView, rip: number): number {
 }
 
 /** What is executed more seldom than one in so many times that control comes to a region is not part of it. */
-const SELDOM = 256;
+const SELDOM = 64;
 
 /** Tells which blocks are seldom executed, as far as that can be known of a region that begins at `entry`. */
 export function seldomIn(code: CodeSpace, entry: number, seldom = SELDOM): (rip: number) => boolean {

@@ -66,10 +66,10 @@ interface Stub {
   readonly way: number;
 }
 
-/** `target`: the region of the same module that it leads to; -1: another place. `returns`: of the context. */
+/** `toSelf`: to the region's own entry, without a look-up. `returns`: of the context. */
 interface Way {
   readonly kind: number;
-  readonly target: number;
+  readonly toSelf: boolean;
   readonly returns: readonly number[];
 }
 
@@ -82,6 +82,8 @@ export class RegionContext extends LoweringContext {
   /** Where the functions return to that are part of the region here (inline.ts), the innermost first. */
   returns: readonly number[] = [];
   readonly #entry: number;
+  /** The entry, if it can be called without a look-up; else -1. */
+  readonly #self: number;
   readonly #preloads: Preloads;
   /** General registers; XMM registers as exits see them, and as they are in a run. */
   #valid = 0;
@@ -89,7 +91,6 @@ export class RegionContext extends LoweringContext {
   readonly #vectors: VectorLocals;
   readonly #runVectors: VectorLocals;
   #current: VectorLocals;
-  readonly #direct: ReadonlySet<number>;
   readonly #notes: boolean;
   readonly #stubs: Stub[] = [];
   readonly #stubNumbers = new Map<string, number>();
@@ -99,19 +100,19 @@ export class RegionContext extends LoweringContext {
   /** An entry of the jump cache. */
   readonly #cached: number;
 
-  /** `direct`: the regions of the same module, to which control goes without a look-up. `notes`: where indirect jumps go. */
+  /** `notes`: where indirect jumps and calls go. `self`: the region can call itself without a look-up. */
   constructor(
     code: Code,
     entry: number,
     isVector: (op: string) => boolean,
     preloads: Preloads,
-    direct: ReadonlySet<number>,
+    self: boolean,
     notes: boolean,
   ) {
     super(code, false, isVector, PARAM_BUDGET, PARAM_RSP);
     this.#entry = entry;
     this.#preloads = preloads;
-    this.#direct = direct;
+    this.#self = self ? entry : -1;
     this.#notes = notes;
     this.#packed = code.local('i32');
     this.#cached = code.local('i64');
@@ -359,7 +360,7 @@ export class RegionContext extends LoweringContext {
     this.stopIfUsedUp();
     this.#store(this.#dirtyNow);
     this.#pushParameters(1);
-    this.#callRegion(target.kind === 'target' && this.#direct.has(target.address) ? target.address : -1);
+    this.#callRegion(target.kind === 'target' && target.address === this.#self);
     this.#takeReturn(returnTo);
     this.meet(NONE, NONE, NOTHING_KNOWN, 0);
   }
@@ -371,10 +372,10 @@ export class RegionContext extends LoweringContext {
     code.localGet(PARAM_BUDGET).localGet(PARAM_RSP);
   }
 
-  /** Calls the region at `next`, or of the same module. */
-  #callRegion(target: number): void {
-    if (target >= 0) {
-      this.code.callLater(target);
+  /** Calls the region at `next`, or this one. */
+  #callRegion(self: boolean): void {
+    if (self) {
+      this.code.callLater(this.#entry);
       return;
     }
     this.#pushSlot();
@@ -446,8 +447,7 @@ export class RegionContext extends LoweringContext {
       if (kind === EXIT_KIND_SLOW) kind = EXIT_KIND_FAR_SLOW;
       if (remaining > 0) this.#giveBack(remaining);
     }
-    const isDirect = (kind === EXIT_KIND_CHAIN || kind === EXIT_KIND_FORWARD) && this.#direct.has(rip);
-    this.#toStub(kind, isDirect ? rip : -1);
+    this.#toStub(kind, (kind === EXIT_KIND_CHAIN || kind === EXIT_KIND_FORWARD) && rip === this.#self);
   }
 
   override exitDynamic(kind: number, remaining: number): void {
@@ -460,16 +460,16 @@ export class RegionContext extends LoweringContext {
   }
 
   /** Stubs stand around the region's code, the first one innermost: their number is not known yet. */
-  #toStub(kind: number, target = -1): void {
+  #toStub(kind: number, toSelf = false): void {
     const dirty = this.#dirtyNow;
     const returns = kind === EXIT_KIND_RETURN || kind === EXIT_KIND_STOP ? [] : this.returns;
-    const key = `${kind} ${target} ${returns} ${dirty.gpr} ${dirty.xmm} ${dirty.low} ${dirty.zero}`;
+    const key = `${kind} ${toSelf} ${returns} ${dirty.gpr} ${dirty.xmm} ${dirty.low} ${dirty.zero}`;
     let stub = this.#stubNumbers.get(key);
     if (stub === undefined) {
       let way = this.#ways.findIndex((known) => {
-        return known.kind === kind && known.target === target && `${known.returns}` === `${returns}`;
+        return known.kind === kind && known.toSelf === toSelf && `${known.returns}` === `${returns}`;
       });
-      if (way < 0) way = this.#ways.push({ kind, target, returns }) - 1;
+      if (way < 0) way = this.#ways.push({ kind, toSelf, returns }) - 1;
       stub = this.#stubs.push({ dirty, way }) - 1;
       this.#stubNumbers.set(key, stub);
     }
@@ -495,7 +495,7 @@ export class RegionContext extends LoweringContext {
   }
 
   /** How an exit goes on, all registers but rsp being stored. */
-  #way({ kind, target, returns }: Way): void {
+  #way({ kind, toSelf, returns }: Way): void {
     const code = this.code;
     if (kind === EXIT_KIND_STOP) {
       this.#stop();
@@ -532,19 +532,19 @@ export class RegionContext extends LoweringContext {
     }
     if (returns.length > 0) {
       this.#pushParameters(1);
-      this.#callRegion(target);
+      this.#callRegion(toSelf);
       this.#returnThrough(returns);
       return;
     }
-    this.#goOn(target);
+    this.#goOn(toSelf);
   }
 
-  /** Tail-calls the region at `next`, or of the same module. */
-  #goOn(target: number): void {
+  /** Tail-calls the region at `next`, or this one. */
+  #goOn(self: boolean): void {
     const code = this.code;
     this.#pushParameters(0);
-    if (target >= 0) {
-      code.returnCallLater(target);
+    if (self) {
+      code.returnCallLater(this.#entry);
       return;
     }
     this.#pushSlot();
@@ -560,12 +560,12 @@ export class RegionContext extends LoweringContext {
     returns.forEach((returnTo, i) => {
       if (i > 0) {
         this.#pushParameters(1);
-        this.#callRegion(-1);
+        this.#callRegion(false);
       }
       this.#takeReturn(returnTo);
       code.i64Const(returnTo).localSet(this.next);
     });
-    this.#goOn(-1);
+    this.#goOn(false);
   }
 
   /** The short form of an exit (`leave`): counts what is not executed, and stores where to go on. */

@@ -63,17 +63,6 @@ export type FetchFailure =
   /** #PF with the fetch bit at `address` */
   { readonly kind: 'fetch'; readonly address: number } | { readonly kind: 'undefined' } | { readonly kind: 'too-long' };
 
-/** Addresses outside the region to which it transfers control directly: its calls and far jumps, in order. */
-export function exitsOf(region: Region): number[] {
-  const exits = new Set<number>();
-  for (const { insns, frame, callee } of region.blocks) {
-    const target = insns.at(-1)!.operands[0];
-    if (target?.kind !== 'target' || callee !== 0) continue;
-    if (!region.index.has(blockKey(frame, target.address))) exits.add(target.address);
-  }
-  return [...exits];
-}
-
 /** Decodes the instruction at `rip` if it can be fetched. */
 export function fetch(space: AddressSpace, rip: number): Instruction | FetchFailure {
   if (rip < 0 || rip >= USER_END || !space.isExecutable(rip)) return { kind: 'fetch', address: rip };

@@ -75,11 +75,8 @@ export class Translator {
   readonly #code = new Code(0, REGION_PARAMETERS.length, 1 << 16);
   readonly #model = new UsageModel();
 
-  /**
-   * The region's function. `direct`: entries of regions that will be in the same module, for direct calls, which name them
-   * in `calls`. `notes`: it notes what profile.ts has.
-   */
-  translate(region: Region, direct: ReadonlySet<number>, notes: boolean): FunctionBody {
+  /** The region's function. It calls itself by the name of its entry. `notes`: it notes what profile.ts has. */
+  translate(region: Region, notes: boolean): FunctionBody {
     const code = this.#code;
     const targets = successorsOf(region);
     const structure = structureOf(targets, entryNode(region));
@@ -87,8 +84,7 @@ export class Translator {
     const preloads: Preloads = new Map();
     for (;;) {
       code.reset();
-      if (new RegionTranslator(code, this.#model, region, structure, plan, preloads, direct, notes).run())
-        return code.body();
+      if (new RegionTranslator(code, this.#model, region, structure, plan, preloads, notes).run()) return code.body();
     }
   }
 
@@ -135,13 +131,12 @@ class RegionTranslator {
     structure: Structure,
     plan: RegisterPlan,
     preloads: Preloads,
-    direct: ReadonlySet<number>,
     notes: boolean,
   ) {
     this.#notes = notes;
     this.#model = model;
     this.#code = code;
-    this.#ctx = new RegionContext(code, region.entry, isVector, preloads, direct, notes);
+    this.#ctx = new RegionContext(code, region.entry, isVector, preloads, !region.hub?.isEntry, notes);
     this.#region = region;
     this.#stackFrames = stackFrames(region);
     this.#structure = structure;

@@ -28,7 +28,7 @@ import { inlineCalls } from './inline.ts';
 import { endAtLoopHeads } from './loop-heads.ts';
 import { helpersModule, linkModule } from './module.ts';
 import { type FreshGroup, openPack, sealPack } from './pack.ts';
-import { type Block, discover, exitsOf, type Region } from './region.ts';
+import { type Block, discover, type Region } from './region.ts';
 import { StepFunctions } from './step-functions.ts';
 import { Translator } from './translate.ts';
 
@@ -37,10 +37,7 @@ const COLD_LIMIT = 100;
 /** … and when the guest spends time in it. TurboFan's time grows faster than a function's size. */
 const HOT_LIMIT = 150;
 /** … and with the small functions that are called in it. */
-const INLINED_LIMIT = 250;
-/** Regions of a hot group, and instructions after which no more are added. */
-const HOT_REGIONS = 12;
-const HOT_INSTRUCTIONS = 1000;
+const INLINED_LIMIT = 500;
 /** Groups of a pack. */
 const PACK_GROUPS = 32;
 /** Hot groups that stay in modules of their own: V8 cannot have more than 30,000 modules, and dies of it. */
@@ -100,17 +97,17 @@ export class Translations {
     const region = endAtLoopHeads(
       discover(code.space, rip, { size: COLD_LIMIT, isElsewhere: (next) => code.isReached(next) }),
     );
-    return region.blocks.length === 0 ? null : this.#make(code.space, KIND_COLD, [region]);
+    return region.blocks.length === 0 ? null : this.#make(code.space, KIND_COLD, region);
   }
 
-  /** The region at `rip` as the guest spends time in it, with those that it calls and that have been reached already. */
+  /** The region at `rip` as the guest spends time in it. */
   hotRegion(code: CodeSpace, rip: number): CodeGroup | null {
     const known = this.#find(code, KIND_HOT, rip);
     if (known !== null) return known;
     const region = loopRegion(code, rip) ?? hotRegion(code, rip);
     return region.blocks.length === 0
       ? null
-      : this.#make(code.space, region.hub?.isEntry ? KIND_LOOP : KIND_HOT, batch(code, region));
+      : this.#make(code.space, region.hub?.isEntry ? KIND_LOOP : KIND_HOT, region);
   }
 
   /** Links groups that are in modules of their own, and gives them to the store. */
@@ -227,8 +224,8 @@ export class Translations {
 
   // --- making ---
 
-  #make(space: AddressSpace, kind: GroupKind, regions: readonly Region[]): CodeGroup {
-    const direct = new Set(regions.filter(({ hub }) => !hub?.isEntry).map(({ entry }) => entry));
+  #make(space: AddressSpace, kind: GroupKind, region: Region): CodeGroup {
+    const { entry, blocks } = region;
     const bodies: FunctionBody[] = [];
     const pieces: Piece[] = [];
     const add = (entry: number, blocks: readonly Block[], body: FunctionBody): void => {
@@ -236,12 +233,9 @@ export class Translations {
       pieces.push({ entry, spans, bytes: bytesOf(space, spans) });
       bodies.push(body);
     };
-    for (const region of regions) {
-      const { entry, blocks } = region;
-      add(entry, blocks, this.#translator.translate(region, direct, kind === KIND_COLD));
-      for (const { insns } of blocks) this.figures.instructions += insns.length;
-      for (const block of otherEntries(region)) add(block.start, [block], this.#translator.alias(entry));
-    }
+    add(entry, blocks, this.#translator.translate(region, kind === KIND_COLD));
+    for (const { insns } of blocks) this.figures.instructions += insns.length;
+    for (const block of otherEntries(region)) add(block.start, [block], this.#translator.alias(entry));
     this.figures.groups++;
     const wasm = linkModule(REGION_TYPE, [pieces.map(({ entry }, i) => ({ name: entry, body: bodies[i]! }))]);
     return this.#keep(space, { group: new CodeGroup(kind, pieces, new CodeModule(wasm), 0), bodies });
@@ -293,25 +287,4 @@ function hotRegion(code: CodeSpace, rip: number): Region {
 function loopRegion(code: CodeSpace, rip: number): Region | null {
   const loop = dispatchLoop(code, rip);
   return loop === null ? null : inlineCalls(code, loop, LOOP_LIMIT);
-}
-
-/** The region and those that it goes to, breadth first. */
-function batch(code: CodeSpace, first: Region): Region[] {
-  const regions: Region[] = [];
-  const seen = new Set<number>([first.entry, ...otherEntries(first).map(({ start }) => start)]);
-  const queue = [first];
-  let instructions = 0;
-  for (let i = 0; i < queue.length && instructions < HOT_INSTRUCTIONS; i++) {
-    const region = queue[i]!;
-    regions.push(region);
-    for (const block of region.blocks) instructions += block.insns.length;
-    for (const target of exitsOf(region)) {
-      if (queue.length >= HOT_REGIONS) break;
-      if (seen.has(target) || !code.isReached(target)) continue;
-      seen.add(target);
-      const next = hotRegion(code, target);
-      if (next.blocks.length > 0) queue.push(next);
-    }
-  }
-  return regions;
 }
