@@ -43,6 +43,8 @@ export interface Hub {
   readonly targets: readonly number[];
   /** Those of them that direct jumps reach only through the hub, too: heads of loops that are entered elsewhere as well. */
   readonly heads: ReadonlySet<number>;
+  /** By number of a block that ends with an indirect jump: targets to which it goes past the hub, the most frequent first. */
+  readonly expected: ReadonlyMap<number, readonly number[]>;
   /** Control comes into the region there: at any of the targets. */
   readonly isEntry: boolean;
 }

@@ -5,7 +5,7 @@ import { type Block, blockKey, type Region } from './region.ts';
 
 /** By number of a block: the numbers of those behind it in the region. The last node is the hub, if there is one. */
 export function successorsOf(region: Region): number[][] {
-  const lists = region.blocks.map((block) => successors(region, block));
+  const lists = region.blocks.map((block, node) => successors(region, block, node));
   if (region.hub !== null) lists.push([...region.hub.targets]);
   return lists;
 }
@@ -15,7 +15,7 @@ export function entryNode({ hub, blocks }: Region): number {
   return hub?.isEntry ? blocks.length : 0;
 }
 
-function successors(region: Region, { insns, end, frame, callee }: Block): number[] {
+function successors(region: Region, { insns, end, frame, callee }: Block, node: number): number[] {
   const { hub, blocks } = region;
   const result: number[] = [];
   const { flow, operands } = insns.at(-1)!;
@@ -33,6 +33,6 @@ function successors(region: Region, { insns, end, frame, callee }: Block): numbe
   if (flow === 'next' || flow === 'branch' || flow === 'call' || flow === 'call-indirect') add(end);
   const { caller, returnTo } = region.frames[frame]!;
   if ((flow === 'ret' || flow === 'jump-indirect') && frame !== 0) add(returnTo, caller);
-  else if (flow === 'jump-indirect' && hub !== null) result.push(blocks.length);
+  else if (flow === 'jump-indirect' && hub !== null) result.push(...(hub.expected.get(node) ?? []), blocks.length);
   return result;
 }

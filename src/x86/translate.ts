@@ -466,6 +466,13 @@ class RegionTranslator {
           return;
         }
         ctx.stopIfUsedUp();
+        for (const to of hub!.expected.get(node) ?? []) {
+          code.localGet(ctx.next).i64Const(blocks[to]!.start).i64Eq().if();
+          const { state } = ctx;
+          this.#reach(node, to);
+          ctx.state = state;
+          code.end();
+        }
         this.#toHub(node);
         return;
       }
