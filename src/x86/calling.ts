@@ -34,7 +34,8 @@ export const FUNC_MULHU = 5;
 export const FUNC_DIVLU = 6;
 export const FUNC_CRC32C = 7;
 export const FUNC_NOTE_JUMP = 8;
-export const FIRST_FUNCTION = 9;
+export const FUNC_HOT = 9;
+export const FIRST_FUNCTION = 10;
 
 /**
  * How an exit goes on: return `next` behind a return or a call; tail-call its region, behind a branch or where a

@@ -38,7 +38,7 @@ import { EXIT_FETCH, OFF_EXIT, OFF_NEXT, OFF_RIP } from './state.ts';
 /** Largest number of translated functions in an address space. */
 export const TABLE_LIMIT = 1 << 22;
 
-/** What every module of translated code imports from `env`. From `resume` on they are exports of `helpersModule`. */
+/** What every module of translated code imports from `env`. From `resume` to `noteJump` they are exports of `helpersModule`. */
 export interface ModuleImports {
   readonly memory: WebAssembly.Memory;
   readonly regions: WebAssembly.ExportValue;
@@ -52,6 +52,8 @@ export interface ModuleImports {
   readonly divlu: WebAssembly.ExportValue;
   readonly crc32c: WebAssembly.ExportValue;
   readonly noteJump: WebAssembly.ExportValue;
+  /** Control has often come to the region at `rip`. */
+  readonly hot: (rip: number) => void;
 }
 
 /** A function to link: the name that calls in its group use for it. */
@@ -163,6 +165,7 @@ const PRELUDE = (() => {
   module.importFunc('env', 'divlu', types.divlu);
   module.importFunc('env', 'crc32c', types.crc32c);
   module.importFunc('env', 'noteJump', types.noteJump);
+  module.importFunc('env', 'hot', types.heat);
   return module.build();
 })();
 

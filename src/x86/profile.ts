@@ -5,6 +5,7 @@
 
 import { BLOCK_COUNTS, BLOCK_COUNTS_ENTRIES, JUMP_TARGETS, JUMP_TARGETS_SIZE } from '../lvm/layout.ts';
 import type { Code } from '../wasm/emitter.ts';
+import { FUNC_HOT } from './calling.ts';
 import type { CodeSpace } from './code-group.ts';
 
 /** Of an entry: { the jump's address: u32, target: u32, how often: u32, nothing: u32 }. */
@@ -59,6 +60,20 @@ export function countAt(rip: number): number {
 export function countBlock(f: Code, rip: number): void {
   const at = countAt(rip);
   f.i32Const(0).i32Const(0).i32Load(at).i32Const(1).i32Add().i32Store(at);
+}
+
+/** Executions of a cold region's first block after which it is hot, and again so many: where a run never stops nothing else tells. */
+const OFTEN = 1 << 16;
+
+/** Behind `countBlock` of a region's first block. */
+export function tellHot(f: Code, rip: number): void {
+  f.i32Const(0)
+    .i32Load(countAt(rip))
+    .i32Const(OFTEN - 1)
+    .i32And()
+    .i32Eqz()
+    .ifRarely();
+  f.i32Const(rip).call(FUNC_HOT).end();
 }
 
 /** How often the block at `rip` has been executed. */

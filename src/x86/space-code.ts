@@ -117,7 +117,8 @@ export class SpaceCode implements CodeSpace {
     this.#same = same as (a: number, b: number, length: number) => number;
     const arithmetic = { mulhu: mulhu!, divlu: divlu!, crc32c: crc32c! };
     const exported = { lookup: lookup!, flags: flags!, ...arithmetic, noteJump: noteJump!, resume: resume! };
-    this.#imports = { env: { ...imports, memory, regions: regions!, ...exported } };
+    const hot = (rip: number): void => this.#heat(rip >>> 0);
+    this.#imports = { env: { ...imports, memory, regions: regions!, ...exported, hot } };
   }
 
   /** What there is for `rip`, a record's address or a table slot; 0 where nothing can be fetched. The jump cache has it then. */

@@ -41,7 +41,7 @@ import { sseLowerings } from './lower-sse.ts';
 import { stringLowerings } from './lower-string.ts';
 import { x87Lowerings } from './lower-x87.ts';
 import type { Lowering } from './lowering.ts';
-import { countBlock } from './profile.ts';
+import { countBlock, tellHot } from './profile.ts';
 import { blockKey, type Region } from './region.ts';
 import { type Preloads, RegionContext } from './region-context.ts';
 import { RegisterPlan } from './register-plan.ts';
@@ -354,6 +354,7 @@ class RegionTranslator {
     ctx.ended = false;
     ctx.returns = returnsOf(this.#region, block.frame);
     if (this.#notes) countBlock(code, block.start);
+    if (this.#notes && block.start === this.#region.entry) tellHot(code, block.start);
     code.localGet(ctx.budget).i64Const(count).i64Sub().localSet(ctx.budget);
     let run: Run | null = null;
     ctx.accesses.begin(block.insns, this.#stackFrames[block.frame]!);
