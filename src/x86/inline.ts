@@ -15,7 +15,7 @@ import { structureOf } from './structure.ts';
 import { successorsOf } from './successors.ts';
 
 /** Instructions of a callee, and how deep callees may be in each other. */
-const CALLEE_LIMIT = 120;
+const CALLEE_LIMIT = 200;
 const DEPTH_LIMIT = 5;
 /** Leaving a callee by anything but a return must be as seldom as one in so many calls. */
 const CALLEE_SELDOM = 16;

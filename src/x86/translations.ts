@@ -37,7 +37,7 @@ const COLD_LIMIT = 100;
 /** … and when the guest spends time in it. TurboFan's time grows faster than a function's size. */
 const HOT_LIMIT = 150;
 /** … and with the small functions that are called in it. */
-const INLINED_LIMIT = 500;
+const INLINED_LIMIT = 700;
 /** Groups of a pack. */
 const PACK_GROUPS = 32;
 /** Hot groups that stay in modules of their own: V8 cannot have more than 30,000 modules, and dies of it. */
