@@ -3,6 +3,8 @@
 import { describe, expect, it } from 'vitest';
 import { compileProgram, loadProgram } from '../../test/cpu/program.ts';
 import { AddressSpace } from '../lvm/address-space.ts';
+import { ENTRY_KIND } from '../lvm/cpu.ts';
+import { KIND_HOT } from './code-group.ts';
 import { TranslatingCpu } from './cpu.ts';
 import { canonicalFlags, rflags } from './flags.ts';
 import {
@@ -42,6 +44,22 @@ function machineWith(often: number, hex: string, codeProt = 5) {
   return { space, context, cpu };
 }
 
+describe('code becomes hot', () => {
+  it('where runs often stop, and where control often comes though they never do', () => {
+    // mov ecx, 70000; L: call F; dec ecx; jnz L; syscall. F (0x20): jmp G. G (0x30): add rax, 1; ret
+    const hex = `b970110100 e816000000 ffc9 75f7 0f05 ${'90'.repeat(16)} eb0e ${'90'.repeat(14)} 4883c001 c3`;
+    const { space, context, cpu } = machineWith(0, hex);
+    // A region of its own.
+    cpu.warm(space, [CODE + 0x30]);
+    cpu.takeTranslated(space);
+    expect(cpu.run(space, context, 1_000_000, false)).toEqual({ kind: 'syscall' });
+    expect(context.get(RAX)).toBe(70_000n);
+    // Not by samples: for these it was too short.
+    const entries = cpu.takeTranslated(space).filter((entry) => Math.floor(entry / ENTRY_KIND) === KIND_HOT);
+    expect(entries.map((entry) => entry % ENTRY_KIND)).toContain(CODE + 0x30);
+  });
+});
+
 describe.each([0, Number.POSITIVE_INFINITY])('hand-assembled, interpreted %d times', (often) => {
   const machine = (hex: string, codeProt?: number) => machineWith(often, hex, codeProt);
 
@@ -53,6 +71,18 @@ describe.each([0, Number.POSITIVE_INFINITY])('hand-assembled, interpreted %d tim
     expect(cpu.retired).toBe(2 + 9 + 1);
     expect(context.get(RCX)).toBe(BigInt(CODE + 18));
     expect(context.rip).toBe(CODE + 18);
+  });
+
+  it('knows what is below 2^32 only where it is so in each round', () => {
+    // mov eax, 3; mov ecx, 2; L: lea edx, [rax + 1]; mov rbx, rax; add rbx, rax; mov esi, eax; xor esi, edx; shl rax, 31; dec ecx; jnz L
+    const { space, context, cpu } = machine(
+      'b803000000 b902000000 8d5001 4889c3 4801c3 89c6 31d6 48c1e01f ffc9 75eb 0f05',
+    );
+    expect(cpu.run(space, context, 1000, false)).toEqual({ kind: 'syscall' });
+    expect(context.get(RAX)).toBe(3n << 62n);
+    expect(context.get(RDX)).toBe(0x8000_0001n);
+    expect(context.get(RBX)).toBe(3n << 32n);
+    expect(context.get(RSI)).toBe(1n);
   });
 
   it('leaves registers as of the faulting instruction', () => {
