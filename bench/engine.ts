@@ -4,7 +4,8 @@
  * minute of the machine hits all of them.
  *
  * Kernels time themselves, the first rounds left out: code that is translated already. Programs are timed whole, less a run
- * with nothing to do; with the default scale they take three to six seconds natively (1: half a second), all of it some six minutes a run. Start-up: from the command to the program's end, or until redis accepts, less an empty Node process.
+ * with nothing to do; with the default scale they take two and a half to six seconds natively (1: half a second), and all of them
+ * some six minutes a run. Start-up: from the command to the program's end, or until redis accepts, less an empty Node process.
  *
  * Prints a table (with --json one line of JSON per measurement), then one line of JSON:
  * {"geomeanVsNative":{"kernels":…,"programs":…},"geomeanVsQemu":{…},"worstKernel":…,"startup":{…}}

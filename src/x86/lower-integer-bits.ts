@@ -4,7 +4,7 @@ import { FUNC_CRC32C } from './calling.ts';
 import { KIND_LOGIC, KIND_RESULT } from './flags.ts';
 import type { Instruction, Operand } from './instruction.ts';
 import { asImmediate, asRegister, type Lowering, type LoweringContext } from './lowering.ts';
-import { openPlace, openPlace32, type Place, widened } from './place.ts';
+import { openPlace, openPlace32, widened } from './place.ts';
 import { OFF_FS_BASE, OFF_GS_BASE } from './state.ts';
 
 /** Sets CF to what `emit` leaves on the stack (an i64 0 or 1), keeping the other flags. */
@@ -12,6 +12,7 @@ export function setCarry(ctx: LoweringContext, emit: () => void): void {
   emit();
   ctx.changeFlags(ctx.toTemp('i64'), -1);
 }
+
 /** Pushes the count into a local masked to 5 or 6 bits; `known` when immediate. */
 function shiftCount(ctx: LoweringContext, insn: Instruction): { local: number; known: number } {
   const operand = insn.operands.at(-1)!;
@@ -57,16 +58,6 @@ function resultFlags(ctx: LoweringContext, size: number, result: number, carry: 
   ctx.setFlags(KIND_RESULT, size, result, -1, ctx.toTemp('i64'));
 }
 
-/** What is shifted or rotated as `size` 4: the i32 local `value`, also as an i64 one (`wide`). */
-interface Shifted extends Place {
-  readonly wide: number;
-}
-
-function openShifted(ctx: LoweringContext, operand: Operand): Shifted {
-  const place = openPlace32(ctx, operand);
-  return { ...place, wide: ctx.flagsDead ? -1 : widened(ctx, place.value) };
-}
-
 /** The value shifted or rotated, in an i32 local. */
 function shifted32(
   ctx: LoweringContext,
@@ -85,34 +76,39 @@ function shifted32(
   return ctx.toTemp('i32');
 }
 
+/** The value of another size shifted, in an i64 local; for SAR `value` is sign-extended. */
+function shifted64(
+  ctx: LoweringContext,
+  op: 'shl' | 'shr' | 'sar',
+  value: number,
+  count: { local: number },
+  size: number,
+): number {
+  const code = ctx.code;
+  if (op === 'sar') {
+    code.localGet(value);
+    ctx.signExtend(size);
+    code.localSet(value);
+  }
+  code.localGet(value).localGet(count.local);
+  if (op === 'shl') code.i64Shl();
+  else if (op === 'shr') code.i64ShrU();
+  else code.i64ShrS();
+  if (op !== 'shr') ctx.truncate(size);
+  return ctx.toTemp('i64');
+}
+
 function shift(op: 'shl' | 'shr' | 'sar'): Lowering {
   return (ctx, insn) => {
     const code = ctx.code;
     const size = insn.size;
     const is32 = size === 4;
     const count = shiftCount(ctx, insn);
-    const place32 = is32 ? openShifted(ctx, insn.operands[0]!) : null;
-    const place = place32 ?? openPlace(ctx, insn.operands[0]!, size);
-    const value = place32?.wide ?? place.value;
-    if (op === 'sar' && value >= 0) {
-      code.localGet(value);
-      ctx.signExtend(size);
-      code.localSet(value);
-    }
-    let result: number;
-    let written: number;
-    if (is32) {
-      written = shifted32(ctx, op, place.value, count);
-      result = ctx.flagsDead ? -1 : widened(ctx, written);
-    } else {
-      code.localGet(value).localGet(count.local);
-      if (op === 'shl') code.i64Shl();
-      else if (op === 'shr') code.i64ShrU();
-      else code.i64ShrS();
-      if (op !== 'shr') ctx.truncate(size);
-      written = result = ctx.toTemp('i64');
-    }
+    const place = is32 ? openPlace32(ctx, insn.operands[0]!) : openPlace(ctx, insn.operands[0]!, size);
+    const shifted = is32 ? shifted32(ctx, op, place.value, count) : shifted64(ctx, op, place.value, count, size);
     whenCounted(ctx, count, () => {
+      const value = is32 ? widened(ctx, place.value) : place.value;
+      const result = is32 ? widened(ctx, shifted) : shifted;
       const carry = ctx.temp('i64');
       const overflow = ctx.temp('i64');
       if (op === 'shl') {
@@ -138,7 +134,7 @@ function shift(op: 'shl' | 'shr' | 'sar'): Lowering {
       }
       resultFlags(ctx, size, result, carry, overflow);
     });
-    place.write(written);
+    place.write(shifted);
   };
 }
 
@@ -213,14 +209,14 @@ function rotate(left: boolean): Lowering {
     const count = shiftCount(ctx, insn);
     const place = size === 4 ? openPlace32(ctx, insn.operands[0]!) : openPlace(ctx, insn.operands[0]!, size);
     const value = place.value;
-    let written = -1;
+    let rotated = -1;
     if (size === 8) {
       code.localGet(value).localGet(count.local);
       if (left) code.i64Rotl();
       else code.i64Rotr();
     } else if (size === 4) {
-      written = shifted32(ctx, left ? 'rol' : 'ror', value, count);
-      code.localGet(written).i64ExtendI32U();
+      rotated = shifted32(ctx, left ? 'rol' : 'ror', value, count);
+      code.localGet(rotated).i64ExtendI32U();
     } else {
       // Shift the value twice side by side.
       const c = ctx.temp('i64');
@@ -249,7 +245,7 @@ function rotate(left: boolean): Lowering {
       code.i64Xor().localSet(overflow);
       ctx.changeFlags(carry, overflow);
     });
-    place.write(size === 4 ? written : result);
+    place.write(size === 4 ? rotated : result);
   };
 }
 
