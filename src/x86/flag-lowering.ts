@@ -10,6 +10,7 @@ import {
   CHANGED_CARRY,
   CHANGED_OVERFLOW,
   KIND_ADD,
+  KIND_COMPARE,
   KIND_DEC,
   KIND_FLOAT,
   KIND_INC,
@@ -52,6 +53,11 @@ export abstract class FlagLowering extends RegisterLowering {
   /** Parts of the flags (flags.ts). */
   protected abstract onFlags(read: number, write: number): void;
 
+  /** All flags are set: these parts, and the others mean nothing. */
+  protected onAllFlags(parts: number): void {
+    this.onFlags(0, parts);
+  }
+
   /** The flags are about to be written, perhaps. */
   keepFlags(): void {
     this.onFlags(ALL_PARTS, ALL_PARTS);
@@ -64,9 +70,9 @@ export abstract class FlagLowering extends RegisterLowering {
     this.flagsChanged = 0;
     if (this.flagsDead) return;
     const parts = partsOf(kind);
-    this.onFlags(0, parts);
+    this.onAllFlags(parts);
     code.i32Const(this.flagOpKnown).localSet(this.flagOp);
-    if (parts & PART_RESULT) code.localGet(result).localSet(this.flagResult);
+    code.localGet(kind === KIND_COMPARE ? a : result).localSet(this.flagResult);
     if (a >= 0) code.localGet(a).localSet(this.flagA);
     if (b >= 0) code.localGet(b).localSet(this.flagB);
   }
@@ -82,10 +88,10 @@ export abstract class FlagLowering extends RegisterLowering {
     this.flagsChanged = 0;
     if (this.flagsDead) return;
     code.i32Const(this.flagOpKnown).localSet(this.flagOp);
-    this.onFlags(0, partsOf(KIND_FLOAT));
+    this.onAllFlags(partsOf(KIND_FLOAT));
     const bits = () => (size === 4 ? code.i32ReinterpretF32().i64ExtendI32U() : code.i64ReinterpretF64());
     code.localGet(x);
-    bits().localSet(this.flagA);
+    bits().localSet(this.flagResult);
     code.localGet(y);
     bits().localSet(this.flagB);
   }
@@ -111,7 +117,7 @@ export abstract class FlagLowering extends RegisterLowering {
 
   /** Pops an i64: the arithmetic flags in their RFLAGS positions (state.ts CF, PF, AF, ZF, SF, OF). */
   setFlagsBits(): void {
-    this.onFlags(0, PART_OP | PART_RESULT);
+    this.onAllFlags(PART_OP | PART_RESULT);
     this.code.localSet(this.flagResult).i32Const(FLAGS_BITS).localSet(this.flagOp);
     this.flagOpKnown = FLAGS_BITS;
     this.flagsChanged = 0;
@@ -209,7 +215,9 @@ export abstract class FlagLowering extends RegisterLowering {
   /** The condition as a comparison of the operands; false where it must be taken from the bits. */
   #fused(kind: number, size: number, pair: number): boolean {
     const code = this.code;
-    const { flagResult: r, flagA: a, flagB: b } = this;
+    const { flagResult: r, flagB: b } = this;
+    const a = kind === KIND_COMPARE ? r : this.flagA;
+    const subtracts = kind === KIND_SUB || kind === KIND_COMPARE;
     if (kind === KIND_FLOAT) {
       this.#fusedFloat(size, pair);
       return true;
@@ -225,12 +233,12 @@ export abstract class FlagLowering extends RegisterLowering {
     };
     const zero = (): Code => (size === 4 ? code.i32Const(0) : code.i64Const(0));
     if (pair === 2) {
-      if (kind === KIND_SUB) code.localGet(a).localGet(b).i64Eq();
+      if (kind === KIND_COMPARE) code.localGet(a).localGet(b).i64Eq();
       else code.localGet(r).i64Eqz();
       return true;
     }
     if (pair === 4) {
-      if (kind === KIND_SUB) {
+      if (kind === KIND_COMPARE) {
         if (size === 4) code.localGet(a).i32WrapI64().localGet(b).i32WrapI64().i32Sub();
         else code.localGet(a).localGet(b).i64Sub();
         if (size < 4) this.signExtend(size);
@@ -239,7 +247,7 @@ export abstract class FlagLowering extends RegisterLowering {
       signedLess(false);
       return true;
     }
-    if (kind === KIND_SUB) {
+    if (subtracts) {
       if (pair === 1) code.localGet(a).localGet(b).i64LtU();
       else if (pair === 3) code.localGet(a).localGet(b).i64LeU();
       else if (pair === 6 || pair === 7) {
@@ -260,7 +268,7 @@ export abstract class FlagLowering extends RegisterLowering {
       return true;
     }
     if (kind === KIND_ADD && pair === 1) {
-      code.localGet(r).localGet(a).i64LtU();
+      code.localGet(r).localGet(b).i64LtU();
       return true;
     }
     if ((kind === KIND_INC || kind === KIND_DEC) && pair === 1) {

@@ -1,7 +1,8 @@
 /**
  * Lazy arithmetic flags: what the register file's OFF_FLAG_OP, _RESULT, _A and _B mean, and their bits.
  *
- * OFF_FLAG_OP = kind × 4 + log2(operand size); the operands and the result are zero-extended to 64 bits.
+ * OFF_FLAG_OP = kind × 4 + log2(operand size); the operands and the result are zero-extended to 64 bits. Most kinds keep two values,
+ * such as are in registers anyway: the result and the second operand, from which the first one is computed.
  * Instructions that set only CF or OF leave all that and put these two into higher bits of OFF_FLAG_OP (CHANGED_…).
  * Flags that an instruction leaves undefined have fixed values here (AF of logic and shifts is 0).
  * Source: Intel SDM vol. 1, 3.4.3.1 and appendix A.
@@ -26,12 +27,12 @@ import {
   ZF,
 } from './state.ts';
 
-/** result = a + b */
+/** result = a + b; a is computed from them */
 export const KIND_ADD = 1;
 /** result = a + b + carry */
 export const KIND_ADC = 2;
-/** a - b; the result is computed from them */
-export const KIND_SUB = 3;
+/** a - b: a comparison, which keeps no result; a stands in its place */
+export const KIND_COMPARE = 3;
 /** result = a - b - carry */
 export const KIND_SBB = 4;
 /** CF = OF = AF = 0 */
@@ -42,11 +43,12 @@ export const KIND_INC = 6;
 export const KIND_DEC = 7;
 /** ZF, SF, PF by the result; CF, OF, AF are bits of b */
 export const KIND_RESULT = 8;
-/** comparison of the floats whose bits are a and b (UCOMISS, UCOMISD): ZF, PF, CF; result is not used */
+/** comparison of the floats whose bits are a, in the result's place, and b (UCOMISS, UCOMISD): ZF, PF, CF */
 export const KIND_FLOAT = 9;
-
 /** result = a × b, both sign-extended to 64 bits; CF = OF: it is not the whole product */
 export const KIND_IMUL = 10;
+/** result = a - b; a is computed from them */
+export const KIND_SUB = 11;
 
 /** The parts of the lazy flags, as bits. */
 export const PART_OP = 1;
@@ -58,17 +60,14 @@ export const ALL_PARTS = 15;
 /** The parts that mean something for a kind; the others may hold anything. */
 export function partsOf(kind: number): number {
   switch (kind) {
-    case KIND_SUB:
-    case KIND_FLOAT:
-      return PART_OP | PART_A | PART_B;
     case KIND_LOGIC:
       return PART_OP | PART_RESULT;
-    case KIND_INC:
-    case KIND_DEC:
-    case KIND_RESULT:
-      return PART_OP | PART_RESULT | PART_B;
-    default:
+    case KIND_ADC:
+    case KIND_SBB:
+    case KIND_IMUL:
       return ALL_PARTS;
+    default:
+      return PART_OP | PART_RESULT | PART_B;
   }
 }
 
@@ -89,12 +88,18 @@ export function arithmeticFlags(context: Context): number {
 function operationFlags(context: Context, op: number): number {
   let r = context.u64[OFF_FLAG_RESULT >> 3]!;
   if (op === FLAGS_BITS) return Number(r & BigInt(ARITHMETIC_FLAGS));
-  const a = context.u64[OFF_FLAG_A >> 3]!;
+  let a = context.u64[OFF_FLAG_A >> 3]!;
   const b = context.u64[OFF_FLAG_B >> 3]!;
   const kind = op >> 2;
-  if (kind === KIND_FLOAT) return floatFlags(op & 3, a, b);
+  if (kind === KIND_FLOAT) return floatFlags(op & 3, r, b);
   const top = BigInt((8 << (op & 3)) - 1);
-  if (kind === KIND_SUB) r = BigInt.asUintN(Number(top) + 1, a - b);
+  const truncate = (value: bigint): bigint => BigInt.asUintN(Number(top) + 1, value);
+  if (kind === KIND_ADD) a = truncate(r - b);
+  else if (kind === KIND_SUB) a = truncate(r + b);
+  else if (kind === KIND_COMPARE) {
+    a = r;
+    r = truncate(a - b);
+  }
   let flags = 0;
   if (r === 0n) flags |= ZF;
   if ((r >> top) & 1n) flags |= SF;
@@ -113,6 +118,7 @@ function operationFlags(context: Context, op: number): number {
       break;
     case KIND_SUB:
     case KIND_SBB:
+    case KIND_COMPARE:
       carry = ((~a & b) | ((~a | b) & r)) >> top;
       overflow = ((a ^ b) & (a ^ r)) >> top;
       adjust = (a ^ b ^ r) >> 4n;

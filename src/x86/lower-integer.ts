@@ -6,7 +6,17 @@
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import type { Code } from '../wasm/code.ts';
 import { constantCopy } from './access.ts';
-import { KIND_ADC, KIND_ADD, KIND_DEC, KIND_INC, KIND_LOGIC, KIND_SBB, KIND_SUB, OTHER_FLAGS } from './flags.ts';
+import {
+  KIND_ADC,
+  KIND_ADD,
+  KIND_COMPARE,
+  KIND_DEC,
+  KIND_INC,
+  KIND_LOGIC,
+  KIND_SBB,
+  KIND_SUB,
+  OTHER_FLAGS,
+} from './flags.ts';
 import type { Instruction, MemoryOperand, Operand } from './instruction.ts';
 import { moveStack, pushRflags, pushSlot, storeField } from './lower-control.ts';
 import { addBitLowerings, setCarry } from './lower-integer-bits.ts';
@@ -109,7 +119,7 @@ integerLowerings.set('add', binary(KIND_ADD, add, true));
 integerLowerings.set('adc', binary(KIND_ADC, add, true));
 integerLowerings.set('sub', binary(KIND_SUB, sub, true));
 integerLowerings.set('sbb', binary(KIND_SBB, sub, true));
-integerLowerings.set('cmp', binary(KIND_SUB, sub, false));
+integerLowerings.set('cmp', binary(KIND_COMPARE, sub, false));
 integerLowerings.set('and', binary(KIND_LOGIC, and, true));
 integerLowerings.set('test', binary(KIND_LOGIC, and, false));
 integerLowerings.set('or', binary(KIND_LOGIC, or, true));
@@ -158,7 +168,7 @@ integerLowerings.set('neg', (ctx, insn) => {
     place.write(result);
     code.i64Const(0);
     const zero = ctx.toTemp('i64');
-    ctx.setFlags(KIND_SUB, 4, widened(ctx, result), zero, widened(ctx, place.value));
+    ctx.setFlags(KIND_COMPARE, 4, widened(ctx, result), zero, widened(ctx, place.value));
     return;
   }
   const place = openPlace(ctx, insn.operands[0]!, insn.size);
@@ -167,7 +177,7 @@ integerLowerings.set('neg', (ctx, insn) => {
   ctx.truncate(insn.size);
   const result = ctx.toTemp('i64');
   place.write(result);
-  ctx.setFlags(KIND_SUB, insn.size, result, zero, place.value);
+  ctx.setFlags(KIND_COMPARE, insn.size, result, zero, place.value);
 });
 
 integerLowerings.set('not', (ctx, insn) => {
@@ -288,7 +298,7 @@ integerLowerings.set('cmpxchg', (ctx, insn) => {
   code.localGet(place.value);
   ctx.setReg(RAX, size);
   code.end();
-  ctx.setFlags(KIND_SUB, size, result, a, place.value);
+  ctx.setFlags(KIND_COMPARE, size, result, a, place.value);
 });
 
 integerLowerings.set('cmovcc', (ctx, insn) => {

@@ -7,7 +7,7 @@
 
 import { REGISTER_FILE } from '../lvm/layout.ts';
 import { EXIT_KIND_CHAIN } from './calling.ts';
-import { KIND_SUB } from './flags.ts';
+import { KIND_COMPARE } from './flags.ts';
 import type { Instruction, MemoryOperand } from './instruction.ts';
 import type { Lowering, LoweringContext } from './lowering.ts';
 import { OFF_DF, RAX, RCX, RDI, RSI } from './state.ts';
@@ -64,7 +64,7 @@ function element(ctx: LoweringContext, insn: Instruction, step: number): void {
       code.localGet(a).localGet(b).i64Sub();
       ctx.truncate(size);
       const result = ctx.toTemp('i64');
-      ctx.setFlags(KIND_SUB, size, result, a, b);
+      ctx.setFlags(KIND_COMPARE, size, result, a, b);
       if (insn.op === 'cmps') advance(ctx, insn, RSI, step);
       advance(ctx, insn, RDI, step);
     }

@@ -22,6 +22,7 @@ import {
   FLAG_OPERATION,
   KIND_ADC,
   KIND_ADD,
+  KIND_COMPARE,
   KIND_DEC,
   KIND_FLOAT,
   KIND_IMUL,
@@ -335,13 +336,26 @@ function flagBits(f: Code, mulhu: number): Code {
   f.end();
   f.localGet(op).i32Const(2).i32ShrU().localSet(kind);
   f.localGet(kind).i32Const(KIND_FLOAT).i32Eq().if();
-  floatFlags(f, op, a, b);
+  floatFlags(f, op, r, b);
   f.end();
   // The number of the sign bit: (8 << log2 size) - 1.
   f.i32Const(8).localGet(op).i32Const(3).i32And().i32Shl().i32Const(1).i32Sub().i64ExtendI32U().localSet(top);
+  /** Truncates the i64 on the stack to the operation's size. */
+  const truncate = (): Code => {
+    f.i64Const(63).localGet(top).i64Sub().i64Shl();
+    return f.i64Const(63).localGet(top).i64Sub().i64ShrU();
+  };
+  f.localGet(kind).i32Const(KIND_ADD).i32Eq().if();
+  f.localGet(r).localGet(b).i64Sub();
+  truncate().localSet(a);
+  f.end();
   f.localGet(kind).i32Const(KIND_SUB).i32Eq().if();
-  f.localGet(a).localGet(b).i64Sub().i64Const(63).localGet(top).i64Sub().i64Shl();
-  f.i64Const(63).localGet(top).i64Sub().i64ShrU().localSet(r);
+  f.localGet(r).localGet(b).i64Add();
+  truncate().localSet(a);
+  f.end();
+  f.localGet(kind).i32Const(KIND_COMPARE).i32Eq().if();
+  f.localGet(r).localTee(a).localGet(b).i64Sub();
+  truncate().localSet(r);
   f.end();
   f.localGet(r).i64Eqz().i32Const(6).i32Shl();
   f.localGet(r).localGet(top).i64ShrU().i32WrapI64().i32Const(1).i32And().i32Const(7).i32Shl().i32Or();
@@ -378,7 +392,8 @@ function flagBits(f: Code, mulhu: number): Code {
   f.end();
   isKind(KIND_SUB);
   isKind(KIND_SBB);
-  f.i32Or().if();
+  isKind(KIND_COMPARE);
+  f.i32Or().i32Or().if();
   finish(
     () => {
       f.localGet(a).i64Const(-1).i64Xor().localSet(t);

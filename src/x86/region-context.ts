@@ -22,7 +22,7 @@ import {
   PARAM_RSP,
   REGION_TYPE,
 } from './calling.ts';
-import { PART_A, PART_B, PART_OP, PART_RESULT } from './flags.ts';
+import { ALL_PARTS, PART_A, PART_B, PART_OP, PART_RESULT } from './flags.ts';
 import type { Operand } from './instruction.ts';
 import { LoweringContext } from './lowering.ts';
 import {
@@ -221,6 +221,15 @@ export class RegionContext extends LoweringContext {
   protected override onFlags(read: number, write: number): void {
     if (read !== 0) this.#on(flagsSet(read).gpr, true, false);
     if (write !== 0) this.#on(flagsSet(write).gpr, false, true);
+  }
+
+  protected override onAllFlags(parts: number): void {
+    this.onFlags(0, parts);
+    if (this.#isConditional) return;
+    // What is left of older flags is not kept for exits.
+    const others = flagsSet(ALL_PARTS & ~parts).gpr;
+    this.#valid &= ~others;
+    this.#dirty &= ~others;
   }
 
   #on(register: number, read: boolean, write: boolean): void {

@@ -6,7 +6,7 @@
  * upper one being zero or in the register file. Code that uses it only as a scalar does not get it whole.
  */
 
-import { ALL_PARTS, KIND_ADD, KIND_INC, KIND_LOGIC, KIND_SUB, PART_OP, partsOf } from './flags.ts';
+import { ALL_PARTS, KIND_COMPARE, KIND_LOGIC, PART_OP, partsOf } from './flags.ts';
 import type { Instruction } from './instruction.ts';
 import type { Block, Region } from './region.ts';
 import { anyXmm, flagsSet, KEPT_GPRS, NONE, type RegisterSet, type RegisterState } from './register-state.ts';
@@ -43,6 +43,8 @@ interface UpperEffect {
 interface BlockUse {
   readonly used: Registers;
   readonly written: Registers;
+  /** Parts of the flags (a mask of registers) that mean nothing behind it, for others were set. */
+  readonly dropped: number;
   /** General registers written, rsp too. */
   readonly changed: number;
   /** XMM registers of which more than the low half is used or written. */
@@ -56,6 +58,7 @@ interface BlockUse {
 const HUB_USE: BlockUse = {
   used: NO_REGISTERS,
   written: NO_REGISTERS,
+  dropped: 0,
   changed: 0,
   whole: 0,
   effects: [],
@@ -144,8 +147,9 @@ export class RegisterPlan {
     for (let changed = true; changed; ) {
       changed = false;
       for (const node of nodes) {
-        const { written, calls } = this.#blocks[node]!;
-        const out = calls ? NO_REGISTERS : add(dirty[node]!, written);
+        const { written, dropped, calls } = this.#blocks[node]!;
+        const { gpr, xmm } = dirty[node]!;
+        const out = calls ? NO_REGISTERS : add({ gpr: gpr & ~dropped, xmm }, written);
         for (const to of this.#successors[node]!) {
           if (includes(dirty[to]!, out)) continue;
           dirty[to] = add(dirty[to]!, out);
@@ -311,29 +315,37 @@ function effectOf({ operands: [a, b] }: Instruction, usage: Usage): UpperEffect 
 /** What mnemonics are expected to write of the flags; a wrong guess costs a second lowering (`learn`). */
 const PARTS = new Map<string, number>([
   ...['and', 'or', 'xor', 'test'].map((op) => [op, partsOf(KIND_LOGIC)] as const),
-  ...['sub', 'cmp', 'neg', 'cmpxchg', 'scas', 'cmps'].map((op) => [op, partsOf(KIND_SUB)] as const),
-  ...['inc', 'dec', 'shl', 'shr', 'sar', 'mul'].map((op) => [op, partsOf(KIND_INC)] as const),
+  ...'add sub cmp neg inc dec xadd cmpxchg scas cmps shl shr sar mul'
+    .split(' ')
+    .map((op) => [op, partsOf(KIND_COMPARE)] as const),
   ...['rol', 'ror', 'bt', 'bts', 'btr', 'btc', 'clc', 'stc'].map((op) => [op, PART_OP] as const),
-  ...['add', 'xadd'].map((op) => [op, partsOf(KIND_ADD)] as const),
 ]);
+
+/** Those of them that always set all flags. */
+const ALWAYS = new Set('and or xor test add sub cmp neg inc dec xadd cmpxchg'.split(' '));
 
 function useOf({ insns, callee, frame }: Block, model: UsageModel): BlockUse {
   const usage = noUsage();
   let flagsUsed = 0;
   let parts = 0;
+  let dropped = 0;
   const effects: UpperEffect[] = [];
   for (const insn of insns) {
     const own = noUsage();
     model.expect(insn, own);
     addUsage(usage, own);
     if (own.xmmUsed !== 0) effects.push(effectOf(insn, own));
-    if ((insn.flagsWritten | insn.flagsUndefined) !== 0) parts |= PARTS.get(insn.op) ?? ALL_PARTS;
+    if (ALWAYS.has(insn.op)) {
+      parts = PARTS.get(insn.op)!;
+      dropped = ALL_PARTS;
+    } else if ((insn.flagsWritten | insn.flagsUndefined) !== 0) parts |= PARTS.get(insn.op) ?? ALL_PARTS;
     else if (insn.flagsRead !== 0 && parts === 0) flagsUsed = flagsSet(ALL_PARTS).gpr;
   }
   const { flow } = insns.at(-1)!;
   return {
     used: { gpr: (usage.gprUsed & KEPT_GPRS) | flagsUsed, xmm: usage.xmmUsed & 0xffff },
     written: { gpr: (usage.gprWritten & KEPT_GPRS) | flagsSet(parts).gpr, xmm: usage.xmmWritten & 0xffff },
+    dropped: flagsSet(dropped & ~parts).gpr,
     changed: usage.gprWritten & 0xffff,
     whole: usage.xmmWhole,
     effects,
