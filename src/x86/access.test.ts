@@ -38,12 +38,12 @@ describe('accesses of a block', () => {
   it('through a register that stays', () => {
     // mov rax, [rbx]; mov rcx, [rbx+16]; mov rdx, [rbx-8]
     const { plan } = planned('488b03 488b4b10 488b53f8', at(RBX, 0), false);
-    expect(plan).toEqual({ low: -8, high: 24, write: false });
+    expect(plan).toEqual({ low: -8, high: 56, write: false });
   });
 
   it('ends where the register gets another value', () => {
     // mov rax, [rbx]; mov rbx, rcx; mov rdx, [rbx+8]
-    expect(planned('488b03 4889cb 488b5308', at(RBX, 0), false).plan).toMatchObject({ low: 0, high: 8 });
+    expect(planned('488b03 4889cb 488b5308', at(RBX, 0), true).plan).toMatchObject({ low: 0, high: 8 });
   });
 
   it('of the stack that is pushed to', () => {
@@ -63,7 +63,7 @@ describe('accesses of a block', () => {
   it('through a register that gets the value of another', () => {
     // mov rax, [rbx]; lea rcx, [rbx+16]; mov rdx, [rcx+8]
     const { accesses, plan } = planned('488b03 488d4b10 488b5108', at(RBX, 0), false);
-    expect(plan).toEqual({ low: 0, high: 32, write: false });
+    expect(plan).toEqual({ low: 0, high: 64, write: false });
     accesses.moved(RCX, accesses.valueOf(RBX), 16);
     expect(accesses.find(at(RCX, 8), 8, false)).toEqual({ local: LOCAL, offset: 24 });
     accesses.written(RBX);
@@ -80,8 +80,9 @@ describe('accesses of a block', () => {
   });
 
   it('of the stack that is popped from, with the return', () => {
-    // pop rbx; pop rbp; add rax, rcx; pop r12; ret
-    expect(planned('5b 5d 4801c8 415c c3', at(RSP, 0), false).plan).toEqual({ low: 0, high: 32, write: false });
+    // pop rbx; pop rbp; add rax, rcx; pop r12 …; ret
+    const pops = '415c'.repeat(6);
+    expect(planned(`5b 5d 4801c8 ${pops} c3`, at(RSP, 0), false).plan).toEqual({ low: 0, high: 72, write: false });
   });
 
   it('is checked for writing where the same place is written later', () => {
@@ -91,7 +92,30 @@ describe('accesses of a block', () => {
 
   it('is no wider than a page', () => {
     // mov rax, [rbx]; mov rcx, [rbx+0x1000]
-    expect(planned('488b03 488b8b00100000', at(RBX, 0), false).plan).toMatchObject({ low: 0, high: 8 });
+    expect(planned('488b03 488b8b00100000', at(RBX, 0), false).plan).toMatchObject({ low: 0, high: 64 });
+  });
+
+  it('through a pointer to an object: with what else of that is probably loaded', () => {
+    // mov rax, [rbx+24]
+    const { accesses, plan } = planned('488b4318', at(RBX, 24), false);
+    expect(plan).toEqual({ low: 0, high: 64, write: false });
+    expect(accesses.isPointer(at(RBX, 24), plan)).toBe(true);
+    expect(accesses.find(at(RBX, 8), 8, false)).toEqual({ local: LOCAL, offset: 8 });
+    expect(accesses.find(at(RBX, 8), 8, true)).toBeNull();
+    // Nothing else for a store, for what is far from where the register points to, and for an element.
+    expect(planned('48894318', at(RBX, 24), true).plan).toEqual({ low: 24, high: 32, write: true });
+    expect(planned('488b8300100000', at(RBX, 0x1000), false).plan).toMatchObject({ low: 0x1000, high: 0x1008 });
+    const element = { ...at(RBX, 24), index: RCX };
+    expect(planned('488b440b18', element, false).plan).toMatchObject({ low: 24, high: 32 });
+  });
+
+  it('at a constant address: with its page', () => {
+    // mov rax, [0x12345678]
+    const { accesses, plan } = planned('488b042578563412', at(-1, 0x1234_5678), false);
+    expect(plan).toEqual({ low: 0x1234_5000, high: 0x1234_6000, write: false });
+    expect(accesses.find(at(-1, 0x1234_5ff8), 8, false)).toEqual({ local: LOCAL, offset: 0xff8 });
+    expect(accesses.find(at(-1, 0x1234_5ff9), 8, false)).toBeNull();
+    expect(planned('488b0425f95f3412', at(-1, 0x1234_5ff9), false).plan).toMatchObject({ low: 0x1234_5ff9 });
   });
 
   it('is not asked for more than the page where the address is near one that was', () => {
@@ -134,5 +158,21 @@ describe('accesses where paths meet', () => {
     expect(accesses.changedSince(head)).toBe(1 << RBX);
     accesses.meet(NOTHING_KNOWN);
     expect(accesses.changedSince(head)).toBe(-1);
+  });
+
+  it('of a loop: a pointer from before it is not replaced by the address', () => {
+    const accesses = new RegionAccesses(() => false);
+    const range = { low: 0, high: 64, write: false };
+    accesses.written(RBX);
+    expect(accesses.isPointer(at(RBX, 0), range)).toBe(true);
+    const before = accesses.known;
+    accesses.meet(RegionAccesses.inLoop(before, 1 << RCX), true);
+    expect(accesses.isPointer(at(RBX, 0), range)).toBe(false);
+    expect(accesses.isPointer(at(RCX, 0), range)).toBe(true);
+    const within = accesses.known;
+    accesses.known = before;
+    expect(accesses.isPointer(at(RBX, 0), range)).toBe(true);
+    accesses.known = within;
+    expect(accesses.isPointer(at(RBX, 0), range)).toBe(false);
   });
 });

@@ -2,7 +2,9 @@
  * Memory accesses of a region that need no check of their own. The first access through some registers is checked
  * together with those that follow it in its block through the same values, or those moved by constants (the stack
  * pointer): first and last byte of all of them, at most a page apart, so that what they touch is what they would have touched
- * one by one. A check that fails leaves for the interpreter at the first of them, which looks at each.
+ * one by one. A check that fails leaves for the interpreter at the first of them, which looks at each. A load is checked with what
+ * is probably loaded later through the same pointer, which costs nothing: where its page and the next can be read one test tells
+ * (STATE_EDGE).
  *
  * What is checked stays so in the blocks behind, also where paths meet that all passed the check, as long as the registers have
  * the values that they had: nothing but a guest call or a helper can change a page's state within a region.
@@ -19,6 +21,9 @@ const SPAN = 4096;
 const BELOW = 128;
 /** Instructions to look ahead. */
 const AHEAD = 32;
+/** What is checked for a load through a pointer: so many bytes from there, if the load is not too far from it to be of one object. */
+const OBJECT = 64;
+const OBJECT_MAX = 256;
 
 /** Instructions that write no general register but their first operand, and the stack pointer. */
 const SIMPLE = new Set(
@@ -62,6 +67,8 @@ interface Value {
 export interface Known {
   readonly checked: readonly Checked[];
   readonly values: readonly Value[];
+  /** Versions up to this one are from before the innermost loop. */
+  readonly outside: number;
 }
 
 /** How far below or above an address within 4 GiB it is sure that nothing is mapped that a wrapped address would hit. */
@@ -69,7 +76,7 @@ const SURROUNDINGS = Math.min(USER_START, 2 ** 32 - USER_END);
 /** A register that need not have the same value on all paths. */
 const UNKNOWN: Value = { version: -1, offset: 0 };
 /** After a guest call: every register may be another one, and every page. */
-export const NOTHING_KNOWN: Known = { checked: [], values: new Array(32).fill(UNKNOWN) };
+export const NOTHING_KNOWN: Known = { checked: [], values: new Array(32).fill(UNKNOWN), outside: 0 };
 
 export class RegionAccesses {
   readonly #isVector: (op: string) => boolean;
@@ -77,6 +84,7 @@ export class RegionAccesses {
   #frame: StackFrame = new Map();
   #at = 0;
   #newest = 0;
+  #outside = 0;
   #values: Value[] = Array.from({ length: 32 }, () => ({ version: ++this.#newest, offset: 0 }));
   #checked: Checked[] = [];
 
@@ -93,12 +101,13 @@ export class RegionAccesses {
 
   /** What is known here, and back to it. */
   get known(): Known {
-    return { checked: [...this.#checked], values: [...this.#values] };
+    return { checked: [...this.#checked], values: [...this.#values], outside: this.#outside };
   }
 
-  set known({ checked, values }: Known) {
+  set known({ checked, values, outside }: Known) {
     this.#checked = [...checked];
     this.#values = [...values];
+    this.#outside = outside;
   }
 
   /** Instruction `i` is lowered next. */
@@ -163,13 +172,13 @@ export class RegionAccesses {
       const other = b.values[i]!;
       return value.version === other.version && value.offset === other.offset ? value : UNKNOWN;
     });
-    return { checked: a.checked.filter((c) => b.checked.includes(c)), values };
+    return { checked: a.checked.filter((c) => b.checked.includes(c)), values, outside: Math.min(a.outside, b.outside) };
   }
 
   /** What of `known` holds at the head of a loop in which the registers `changing` (a mask) may change. */
   static inLoop(known: Known, changing: number): Known {
     const values = known.values.map((value, i) => ((changing >> i) & 1 ? UNKNOWN : value));
-    return { checked: known.checked, values };
+    return { checked: known.checked, values, outside: known.outside };
   }
 
   /** The registers (a mask) that have not the values of `known` any more; -1 where less is checked. */
@@ -182,8 +191,9 @@ export class RegionAccesses {
     }, 0);
   }
 
-  /** Goes on with what is known on all paths. */
-  meet({ checked, values }: Known): void {
+  /** Goes on with what is known on all paths; `loop`: at a loop's head. */
+  meet({ checked, values, outside }: Known, loop = false): void {
+    this.#outside = loop ? this.#newest : outside;
     this.#checked = [...checked];
     this.#values = values.map((value) => {
       return value === UNKNOWN ? { version: ++this.#newest, offset: 0 } : value;
@@ -250,7 +260,7 @@ export class RegionAccesses {
       const frame = alone && write && to.index === RBP ? this.#frame.get(RBP) : undefined;
       if (frame !== undefined) include(from + copy.by + frame.low, frame.high - frame.low);
     }
-    const range = this.#withFrame(mem, { low, high, write });
+    const range = withObject(mem, this.#withFrame(mem, { low, high, write }));
     const isPush = range.write && alone && mem.base === RSP;
     return isPush && range.high - range.low + BELOW <= SPAN ? { ...range, low: range.low - BELOW } : range;
   }
@@ -261,7 +271,17 @@ export class RegionAccesses {
     if (mem.base === RSP && !isStill({ insns: this.#insns })) return range;
     const low = Math.min(range.low, frame.low);
     const high = Math.max(range.high, frame.high);
-    return high - low > SPAN ? range : { low, high, write: range.write || frame.write };
+    // At its end it is only read.
+    const write = range.write || (frame.write && this.#insns.at(-1)?.flow !== 'ret');
+    return high - low > SPAN ? range : { low, high, write };
+  }
+
+  /**
+   * The range begins where the base register points to, and the register got its value in the innermost loop: it and the address are
+   * to be one value for V8, in one machine register. A value from before the loop would be two then that meet at its head.
+   */
+  isPointer({ base, index, segment }: MemoryOperand, { low }: Range): boolean {
+    return low === 0 && base >= 0 && index < 0 && segment === 'none' && this.#values[base]!.version > this.#outside;
   }
 
   /** The range has been checked, and the address of its first byte is in a local that nothing else is put in. */
@@ -277,6 +297,19 @@ export class RegionAccesses {
       local,
     });
   }
+}
+
+/** The range with what else is to be checked for a load: an object, or the page of a constant address. */
+function withObject({ base, index, segment }: MemoryOperand, range: Range): Range {
+  const { low, high, write } = range;
+  if (write || index >= 0 || segment !== 'none') return range;
+  if (base < 0) {
+    const page = low - (low % SPAN);
+    return low >= 0 && high <= page + SPAN ? { low: page, high: page + SPAN, write } : range;
+  }
+  const from = low > 0 && low <= OBJECT_MAX ? 0 : low;
+  const to = Math.max(high, Math.min(OBJECT, from + OBJECT));
+  return to - from > SPAN ? range : { low: from, high: to, write };
 }
 
 /** What MOV, ADD, SUB or LEA gives its 64-bit register: the value of one plus a constant; null: something else. */

@@ -32,8 +32,13 @@ const SIGBUS = 7;
 const SIGSEGV = 11;
 const SI_KERNEL = 0x80;
 
-/** Runs the bytes with UD2 behind them; `words` from WINDOW. */
-function run(code: string, registers: Record<number, bigint> = {}, words: readonly bigint[] = []): CpuResult {
+/** Runs the bytes with UD2 behind them; `words` from WINDOW; `often`: of newGuestCpu. */
+function run(
+  code: string,
+  registers: Record<number, bigint> = {},
+  words: readonly bigint[] = [],
+  often?: number,
+): CpuResult {
   const gpr = new BigUint64Array(16);
   gpr[RSP] = STACK;
   for (const [register, value] of Object.entries(registers)) gpr[Number(register)] = value;
@@ -54,7 +59,7 @@ function run(code: string, registers: Record<number, bigint> = {}, words: readon
     boundaries: [],
     forms: [],
   };
-  const guest = newGuestCpu();
+  const guest = newGuestCpu(often);
   const result = guest.run(c);
   guest.close();
   return result;
@@ -84,6 +89,22 @@ test.each([
 ] as const)('ten bytes over the border, of which eight come first: %s %s', (_, code, address, vector) => {
   const result = run(code, { [RBX]: address });
   expect(result).toMatchObject({ vector, address: vector === VECTOR_PF ? address : 0n, rip: BigInt(CODE) });
+});
+
+test.each([0, 3])('a load is not too near to pages that cannot be read, after %i times', (often) => {
+  const end = BigInt(WINDOW + WINDOW_SIZE);
+  const words = Array.from({ length: WINDOW_SIZE / 8 }, (_, i) => BigInt(i) + 7n);
+  // mov rax, [rbx+8]; mov rcx, [rbx]: what else the object might have is not there.
+  const at = (rbx: bigint, code: string): CpuResult =>
+    run(code.replaceAll(' ', ''), { [RBX]: BigInt.asUintN(64, rbx) }, words, often);
+  const last = at(end - 16n, '488b4308 488b0b');
+  expect([last.gpr[RAX], last.gpr[RCX]]).toEqual([words.at(-1), words.at(-2)]);
+  // mov rax, [rbx+128]; then with rbx above all pages that there are, and below 0.
+  expect(at(end - 128n - 8n, '488b8380000000').gpr[RAX]).toBe(words.at(-1));
+  const beyond = at(end, '488b43f0 488b4bf8 488b13');
+  expect([beyond.gpr[RAX], beyond.gpr[RCX]]).toEqual([words.at(-2), words.at(-1)]);
+  expect(beyond).toMatchObject({ vector: VECTOR_PF, address: end, rip: BigInt(CODE) + 8n });
+  expect(at(-128n, '488b8380000000')).toMatchObject({ vector: VECTOR_PF, address: 0n, rip: BigInt(CODE) });
 });
 
 test('a branch to an address that is not canonical faults before it changes anything', () => {

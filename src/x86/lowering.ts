@@ -155,7 +155,10 @@ export abstract class LoweringContext extends FlagLowering {
       if (aligned) this.#checkAligned(access);
       this.#check(local, wide, length, range.write, aligned && length === size, length > size);
     }
-    if (tracked) accesses.add(mem, range, local);
+    if (tracked) {
+      accesses.add(mem, range, local);
+      if (accesses.isPointer(mem, range)) this.isAddress(mem.base, local);
+    }
     return access;
   }
 
@@ -169,7 +172,7 @@ export abstract class LoweringContext extends FlagLowering {
 
   /**
    * Tests that the pages of an access of up to PAGE_SIZE bytes are as they must be; `wide` -1: the address is no wider than
-   * `local`. Most accesses are in one page, which for stores of one operand its alignment shows. Loads do not ask: the state of a
+   * `local`. Most accesses are in one page, which for a store of one operand its alignment shows. Loads do not ask: the state of a
    * page tells whether the next can be read, too. `inPage`: the access is known to be in one. `several`: it is several in one.
    */
   #check(local: number, wide: number, size: number, write: boolean, inPage: boolean, several = false): void {
@@ -208,7 +211,7 @@ export abstract class LoweringContext extends FlagLowering {
       states(false);
     } else if (write) {
       code.localGet(local);
-      if ((size & (size - 1)) === 0) code.i32Const(size - 1).i32And();
+      if (!several && (size & (size - 1)) === 0) code.i32Const(size - 1).i32And();
       else
         code
           .i32Const(PAGE_MASK)

@@ -159,8 +159,8 @@ export class RegionContext extends LoweringContext {
   }
 
   /** Where several paths meet: what is valid and perhaps newer than the register file; registers that are below 2^32. */
-  meet(valid: RegisterSet, dirty: RegisterSet, known: Known, narrow: number): void {
-    this.accesses.meet(known);
+  meet(valid: RegisterSet, dirty: RegisterSet, known: Known, narrow: number, loop = false): void {
+    this.accesses.meet(known, loop);
     const accesses = this.accesses.known;
     const flags = { flagOpKnown: -1, flagsChanged: 0, mxcsrChecked: false };
     this.state = { ...stateOf(valid, dirty), ...flags, narrow, fresh: 0, accesses };

@@ -265,6 +265,13 @@ export abstract class RegisterLowering {
     this.#narrowed(index, wasNarrow, true);
   }
 
+  /** A general register's value is known to be that of the i32 local: with the same value in both V8 needs one machine register. */
+  protected isAddress(index: number, local: number): void {
+    if (this.isFresh(index)) return;
+    this.code.localGet(local).i64ExtendI32U().localSet(this.gprLocal(index));
+    this.#narrowed(index, true, true);
+  }
+
   isNarrow(index: number): boolean {
     return ((this.narrow >> index) & 1) !== 0;
   }

@@ -206,7 +206,7 @@ class RegionTranslator {
     const known = changing === -1 ? NOTHING_KNOWN : RegionAccesses.inLoop(common.known, changing);
     const narrow = this.#plan.staysNarrow(node, common.narrow);
     this.#heads.set(node, { known, narrow });
-    this.#ctx.meet(valid, dirty, known, narrow);
+    this.#ctx.meet(valid, dirty, known, narrow, true);
   }
 
   // --- structured ---
