@@ -35,7 +35,9 @@ export const FUNC_DIVLU = 6;
 export const FUNC_CRC32C = 7;
 export const FUNC_NOTE_JUMP = 8;
 export const FUNC_HOT = 9;
-export const FIRST_FUNCTION = 10;
+/** Of calm.ts: the first of four, by the type of the operands. */
+export const FUNC_CALM = 10;
+export const FIRST_FUNCTION = 14;
 
 /**
  * How an exit goes on: return `next` behind a return or a call; tail-call its region, behind a branch or where a

@@ -7,6 +7,7 @@ import {
   type Context,
   FCW_DEFAULT,
   MXCSR_DEFAULT,
+  MXCSR_EXACT,
   OFF_FCW,
   OFF_FDP,
   OFF_FIP,
@@ -49,7 +50,7 @@ export function saveImage(registers: Uint8Array, image: Uint8Array, wide: boolea
     to.setUint32(at, from.getUint32(offset, true), true);
     to.setUint32(at + 4, wide ? from.getUint32(offset + 4, true) : 0, true);
   }
-  to.setUint32(AT_MXCSR, from.getUint32(OFF_MXCSR, true), true);
+  to.setUint32(AT_MXCSR, from.getUint32(OFF_MXCSR, true) & MXCSR_MASK, true);
   to.setUint32(AT_MXCSR_MASK, MXCSR_MASK, true);
   for (let i = 0; i < 8; i++) {
     const at = stackOffset(status, i);
@@ -69,7 +70,7 @@ export function mxcsrOf(image: Uint8Array): number {
   return viewOf(image).getUint32(AT_MXCSR, true);
 }
 
-/** The other way. Reserved bits of MXCSR are dropped. */
+/** The other way. Reserved bits of MXCSR are dropped; whether its flags are followed stays. */
 export function restoreImage(registers: Uint8Array, image: Uint8Array, wide: boolean): void {
   const from = viewOf(image);
   const to = viewOf(registers);
@@ -81,7 +82,8 @@ export function restoreImage(registers: Uint8Array, image: Uint8Array, wide: boo
     to.setUint32(offset, from.getUint32(at, true), true);
     to.setUint32(offset + 4, wide ? from.getUint32(at + 4, true) : 0, true);
   }
-  to.setUint32(OFF_MXCSR, from.getUint32(AT_MXCSR, true) & MXCSR_MASK, true);
+  const followed = to.getUint32(OFF_MXCSR, true) & MXCSR_EXACT;
+  to.setUint32(OFF_MXCSR, (from.getUint32(AT_MXCSR, true) & MXCSR_MASK) | followed, true);
   for (let i = 0; i < 8; i++) {
     registers.set(image.subarray(AT_ST + i * 16, AT_ST + i * 16 + 10), stackOffset(status, i));
   }

@@ -26,7 +26,8 @@ function fromInteger(to: FloatSize): Lowering {
     ctx.getOperand(src);
     const b = ctx.toTemp('i64');
     const op = `cvts${wide ? 'q' : 'i'}2s${to === 4 ? 's' : 'd'}`;
-    floating(ctx, { op, a: -1, b, operands: 'i64', type: to === 4 ? 'f32' : 'f64' }, () => {
+    const calm = to === 8 && !wide ? 'always' : 'inexact';
+    floating(ctx, { op, a: -1, b, operands: 'i64', type: to === 4 ? 'f32' : 'f64', calm }, () => {
       code.localGet(b);
       if (!wide) code.i32WrapI64();
       if (to === 8) wide ? code.f64ConvertI64S() : code.f64ConvertI32S();
@@ -45,7 +46,7 @@ function toInteger(from: FloatSize, truncate: boolean): Lowering {
     const { index, size } = asRegister(dst);
     const b = lowSource(ctx, src, from);
     const op = `cvt${truncate ? 't' : ''}s${from === 4 ? 's' : 'd'}2s${size === 8 ? 'q' : 'i'}`;
-    floating(ctx, { op, a: -1, b, operands: type, type: 'i64' }, () => {
+    floating(ctx, { op, a: -1, b, operands: type, type: 'i64', calm: 'integer' }, () => {
       code.localGet(b);
       if (!truncate) from === 4 ? code.f32Nearest() : code.f64Nearest();
       const value = ctx.toTemp(type);
@@ -127,7 +128,7 @@ function packedFromInteger(to: FloatSize, fromMmx: boolean): Lowering {
     const b = source(ctx, src);
     const a = source(ctx, dst);
     if (mmx) enterMmx(ctx);
-    floating(ctx, { op: insn.op, a, b, type: 'v128' }, () => {
+    floating(ctx, { op: insn.op, a, b, type: 'v128', calm: to === 4 ? 'inexact' : 'always' }, () => {
       code.localGet(b);
       if (to === 4) code.f32x4ConvertI32x4S();
       else code.f64x2ConvertLowI32x4S();
@@ -162,7 +163,9 @@ function scalarToScalar(from: FloatSize): Lowering {
     const code = ctx.code;
     const [dst, src] = insn.operands as [Operand, Operand];
     const b = lowSource(ctx, src, from);
-    floating(ctx, { op: insn.op, a: -1, b, operands: type, type: result }, () => {
+    // (what becomes too small for a float does not show in its operand)
+    const calm = from === 4 ? { calm: 'order' as const } : {};
+    floating(ctx, { op: insn.op, a: -1, b, operands: type, type: result, ...calm }, () => {
       code.localGet(b);
       if (from === 4) code.f64PromoteF32();
       else code.f32DemoteF64();

@@ -10,7 +10,7 @@ import { REGISTER_FILE } from '../lvm/layout.ts';
 import { EXIT_KIND_SLOW } from './calling.ts';
 import type { Instruction, Operand } from './instruction.ts';
 import { lowSource, setVector, source, splat } from './lower-sse-common.ts';
-import { callSoft, floating, guardMxcsr, OFF_SSE_RESULT } from './lower-sse-mxcsr.ts';
+import { type Calm, callSoft, floating, guardMxcsr, leaveUnlessCalm, OFF_SSE_RESULT } from './lower-sse-mxcsr.ts';
 import { asImmediate, asRegister, type Lowering, type LoweringContext } from './lowering.ts';
 
 export type FloatSize = 4 | 8;
@@ -27,6 +27,8 @@ const ARITHMETIC = {
   sqrt: ['f32Sqrt', 'f64Sqrt', 'f32x4Sqrt', 'f64x2Sqrt'],
 } as const;
 type Arithmetic = keyof typeof ARITHMETIC;
+
+const CALM: Record<Arithmetic, Calm> = { add: 'sum', sub: 'sum', mul: 'product', div: 'product', sqrt: 'sum' };
 
 /** Pushes the v128 local `upper` with its lowest `size` bytes replaced by those of the v128 on the stack. */
 export function mergeLow(ctx: LoweringContext, size: number, upper: number): void {
@@ -49,7 +51,7 @@ function scalar(op: Arithmetic, size: FloatSize): Lowering {
     const { index } = asRegister(to);
     const b = lowSource(ctx, from, size);
     const a = op === 'sqrt' ? -1 : ctx.low(index, size);
-    floating(ctx, { op: insn.op, a, b, operands: type, type }, () => {
+    floating(ctx, { op: insn.op, a, b, operands: type, type, calm: CALM[op] }, () => {
       if (a >= 0) code.localGet(a);
       code.localGet(b)[emit]();
       if (ctx.nanCovered) return;
@@ -143,7 +145,7 @@ function packed(op: Arithmetic, size: FloatSize): Lowering {
     const [to, from] = insn.operands as [Operand, Operand];
     const b = source(ctx, from);
     const a = source(ctx, to);
-    floating(ctx, { op: insn.op, a, b, type: 'v128' }, () => {
+    floating(ctx, { op: insn.op, a, b, type: 'v128', calm: CALM[op] }, () => {
       if (op !== 'sqrt') code.localGet(a);
       code.localGet(b)[emit]();
       if (!ctx.nanCovered) repairNans(ctx, size, op === 'sqrt' ? -1 : a, b);
@@ -164,7 +166,7 @@ function packedExtreme(op: 'min' | 'max', size: FloatSize): Lowering {
     const [to, from] = insn.operands as [Operand, Operand];
     const b = source(ctx, from);
     const a = source(ctx, to);
-    floating(ctx, { op: insn.op, a, b, type: 'v128' }, () => {
+    floating(ctx, { op: insn.op, a, b, type: 'v128', calm: 'order' }, () => {
       ctx.code.localGet(b).localGet(a);
       pushExtreme(ctx, op, size);
     });
@@ -180,7 +182,7 @@ function scalarExtreme(op: 'min' | 'max', size: FloatSize): Lowering {
     const { index } = asRegister(to);
     const b = lowSource(ctx, from, size);
     const a = ctx.low(index, size);
-    floating(ctx, { op: insn.op, a, b, operands: type, type }, () => {
+    floating(ctx, { op: insn.op, a, b, operands: type, type, calm: 'order' }, () => {
       // There is no branch in this, other than in a selection of floats.
       for (const local of [b, a]) size === 4 ? code.localGet(local).f32x4Splat() : code.localGet(local).f64x2Splat();
       pushExtreme(ctx, op, size);
@@ -213,7 +215,7 @@ function compare(size: FloatSize, isScalar: boolean): Lowering {
     const predicate = Number(asImmediate(imm)) & 7;
     const b = source(ctx, from);
     const a = source(ctx, to);
-    floating(ctx, { op: insn.op, imm: predicate, a, b, type: 'v128' }, () => {
+    floating(ctx, { op: insn.op, imm: predicate, a, b, type: 'v128', calm: 'order' }, () => {
       compareMask(ctx, predicate, size, a, b);
       if (isScalar) mergeLow(ctx, size, a);
     });
@@ -231,6 +233,7 @@ function compareFlags(size: FloatSize): Lowering {
     const a = lowSource(ctx, to, size);
     if (!ctx.careful) {
       guardMxcsr(ctx);
+      leaveUnlessCalm(ctx, { op: insn.op, a, b, operands: type, calm: 'order' }, b);
       ctx.setFloatFlags(size, a, b);
       return;
     }

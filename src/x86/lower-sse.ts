@@ -13,8 +13,9 @@ import { addSsse3Lowerings } from './lower-sse-ssse3.ts';
 import { addTextLowerings } from './lower-sse-text.ts';
 import './softfloat-sse.ts';
 import { REGISTER_FILE } from '../lvm/layout.ts';
+import { MXCSR_MASK } from './fxsave.ts';
 import type { Lowering } from './lowering.ts';
-import { OFF_FTW, OFF_MXCSR, VECTOR_GP } from './state.ts';
+import { MXCSR_EXACT, OFF_FTW, OFF_MXCSR, VECTOR_GP } from './state.ts';
 
 export const sseLowerings = new Map<string, Lowering>();
 
@@ -38,7 +39,9 @@ sseLowerings.set('ldmxcsr', (ctx, insn) => {
   code.localGet(value).i32Const(16).i32ShrU().if();
   ctx.exception(VECTOR_GP);
   code.end();
-  ctx.storeState32(OFF_MXCSR, value);
+  // From here on the sticky flags are followed: a program that loads MXCSR may have cleared them to look at them later.
+  code.localGet(value).i32Const(MXCSR_EXACT).i32Or();
+  ctx.storeState32(OFF_MXCSR, ctx.toTemp('i32'));
   ctx.mxcsrChecked = false;
 });
 
@@ -48,7 +51,7 @@ sseLowerings.set('stmxcsr', (ctx, insn) => {
   const { local, offset } = ctx.checked(operand, 4, true);
   ctx.code.localGet(local);
   ctx.loadState32(OFF_MXCSR);
-  ctx.code.i32Store(offset);
+  ctx.code.i32Const(MXCSR_MASK).i32And().i32Store(offset);
 });
 
 // The tag word says: all empty. TOP becomes 0 too, as with every MMX instruction.

@@ -15,6 +15,7 @@ import {
   REGION_RESULTS,
   SLOT_INTERPRET,
 } from './calling.ts';
+import { CALM_TYPES, type CalmType, calm, calmParameters } from './calm.ts';
 import { crc32c } from './crc32c.ts';
 import {
   CHANGED_CARRY,
@@ -53,6 +54,11 @@ export interface ModuleImports {
   readonly divlu: WebAssembly.ExportValue;
   readonly crc32c: WebAssembly.ExportValue;
   readonly noteJump: WebAssembly.ExportValue;
+  /** calm.ts, by the type of the operands. */
+  readonly calmF32: WebAssembly.ExportValue;
+  readonly calmF64: WebAssembly.ExportValue;
+  readonly calmF32x4: WebAssembly.ExportValue;
+  readonly calmF64x2: WebAssembly.ExportValue;
   /** Control has often come to the region at `rip`. */
   readonly hot: (rip: number) => void;
 }
@@ -167,8 +173,14 @@ const PRELUDE = (() => {
   module.importFunc('env', 'crc32c', types.crc32c);
   module.importFunc('env', 'noteJump', types.noteJump);
   module.importFunc('env', 'hot', types.heat);
+  for (const type of CALM_TYPES) module.importFunc('env', calmName(type), module.type(calmParameters(type), ['i32']));
   return module.build();
 })();
+
+/** As modules import and export it. */
+function calmName(type: CalmType): string {
+  return `calm${type.replace('f', 'F')}`;
+}
 
 function declareTypes(module: ModuleBuilder) {
   return {
@@ -198,7 +210,7 @@ export interface HelperImports {
 }
 
 /**
- * Exports `resume`, `lookup`, `flags`, `mulhu`, `divlu`, `crc32c`, `noteJump`, for translated code; `unfetchable` and `interpret`, the functions of slots 0
+ * Exports `resume`, `lookup`, `flags`, `mulhu`, `divlu`, `crc32c`, `noteJump`, `calm…`, for translated code; `unfetchable` and `interpret`, the functions of slots 0
  * and 1; `enter`, for what is in a slot, and `singles`, for single instructions; and `same` (a, b, length), whether bytes at two
  * addresses are.
  */
@@ -226,6 +238,10 @@ export function helpersModule(): Uint8Array<ArrayBuffer> {
   module.exportFunc('divlu', divideLong(module.func(types.divlu)).index);
   module.exportFunc('crc32c', crc32c(module.func(types.crc32c)).index);
   module.exportFunc('noteJump', noteJump(module.func(types.noteJump)).index);
+  for (const type of CALM_TYPES) {
+    const code = module.func(module.type(calmParameters(type), ['i32']));
+    module.exportFunc(calmName(type), calm(code, type).index);
+  }
   module.exportFunc('unfetchable', nothing);
   module.exportFunc('interpret', interpret(module.func(types.region), callees, run).index);
   module.exportFunc('enter', enter(module.func(types.pair)).index);

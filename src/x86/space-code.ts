@@ -101,6 +101,10 @@ export class SpaceCode implements CodeSpace {
       divlu,
       crc32c,
       noteJump,
+      calmF32,
+      calmF64,
+      calmF32x4,
+      calmF64x2,
       resume,
       unfetchable,
       interpret,
@@ -116,7 +120,8 @@ export class SpaceCode implements CodeSpace {
     this.#singles = singles as (record: number, most: number) => number;
     this.#same = same as (a: number, b: number, length: number) => number;
     const arithmetic = { mulhu: mulhu!, divlu: divlu!, crc32c: crc32c! };
-    const exported = { lookup: lookup!, flags: flags!, ...arithmetic, noteJump: noteJump!, resume: resume! };
+    const calm = { calmF32: calmF32!, calmF64: calmF64!, calmF32x4: calmF32x4!, calmF64x2: calmF64x2! };
+    const exported = { lookup: lookup!, flags: flags!, ...arithmetic, ...calm, noteJump: noteJump!, resume: resume! };
     const hot = (rip: number): void => this.#heat(rip >>> 0);
     this.#imports = { env: { ...imports, memory, regions: regions!, ...exported, hot } };
   }

@@ -119,7 +119,10 @@ export const ARITHMETIC_FLAGS = CF | PF | AF | ZF | SF | OF;
 export const FLAGS_BITS = 0;
 
 export const MXCSR_DEFAULT = 0x1f80;
-/** In OFF_MXCSR, no bit of the guest's: sticky flags are set with the default settings too. Tests set it (test/cpu/sticky-cpu.ts). */
+/**
+ * In OFF_MXCSR, no bit of the guest's: the thread has executed LDMXCSR, and since then its sticky flags are set with the default
+ * settings too (lower-sse-mxcsr.ts).
+ */
 export const MXCSR_EXACT = 0x8000_0000;
 export const FCW_DEFAULT = 0x037f;
 

@@ -41,6 +41,11 @@ export interface CpuCase {
   readonly forms: readonly number[];
 }
 
+/** Whether the case begins with its sticky flags followed (MXCSR_EXACT): half of them do. */
+export function followsFlags(c: CpuCase): boolean {
+  return c.code.length % 2 === 1;
+}
+
 export interface CpuResult {
   readonly gpr: BigUint64Array;
   readonly rip: bigint;

@@ -18,6 +18,7 @@ import {
   CODE,
   type CpuCase,
   type CpuResult,
+  followsFlags,
   GS_BASE,
   OUT_ADDRESS,
   OUT_ERROR,
@@ -66,10 +67,10 @@ export function areEqual(c: CpuCase, expected: Results, actual: Results, i: numb
   return expected.bytes.compare(actual.bytes, from, to, from, to) === 0;
 }
 
-/** The sticky flags are kept except with the default MXCSR. */
+/** The sticky flags are set except with the default MXCSR where they are not followed. */
 function mxcsrMask(c: CpuCase): number {
   const control = (c.fx[24]! | (c.fx[25]! << 8)) & 0xffc0;
-  return control === MXCSR_DEFAULT ? 0xffc0 : 0xffff;
+  return control === MXCSR_DEFAULT && !followsFlags(c) ? 0xffc0 : 0xffff;
 }
 
 /**
@@ -170,7 +171,7 @@ export function whyNotComparable(c: CpuCase, expected: CpuResult, actual: CpuRes
 }
 
 /**
- * Whether it may be that `actual` lacks sticky flags of MXCSR and nothing else: the case has loaded MXCSR, and the flags are
+ * Whether it may be that `actual` lacks sticky flags of MXCSR and nothing else: the case has loaded MXCSR with FXRSTOR, and the flags are
  * missing there, or STMXCSR has given them to others. That they are what differs sticky-cpu.ts must show.
  */
 export function mayLackStickyFlags(
@@ -180,7 +181,7 @@ export function mayLackStickyFlags(
   actual: CpuResult,
 ): boolean {
   const has = (ops: RegExp): boolean => c.forms.some((id) => ops.test(FORMS[id]!.op));
-  if (!has(/^(ldmxcsr|fxrstor)/)) return false;
+  if (followsFlags(c) || !has(/^fxrstor/)) return false;
   if (has(/^stmxcsr/)) return true;
   const of = ({ fx }: CpuResult): number => (fx[24]! | (fx[25]! << 8)) & mxcsrMask(c);
   const missing = of(expected) ^ of(actual);

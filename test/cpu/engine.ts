@@ -92,7 +92,7 @@ export function compareBatch(host: NativeCpu, cases: readonly CpuCase[], step = 
     const texts = compareResults(c, native, result);
     if (texts.length === 0) continue;
     if (mayLackStickyFlags(c, texts, native, result) && withStickyFlags(c, native).length === 0) {
-      known.push('sticky flags of MXCSR, after its default settings were loaded');
+      known.push('sticky flags of MXCSR, after FXRSTOR has loaded its default settings');
     } else if (dependsOnUndefinedFlags(c, texts, native, result)) {
       notComparable.push('undefined flags of what was jumped into the middle of');
     } else {

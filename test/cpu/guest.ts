@@ -8,6 +8,7 @@ import {
   ARITHMETIC_FLAGS,
   Context,
   FLAGS_BITS,
+  MXCSR_EXACT,
   OFF_DF,
   OFF_FCW,
   OFF_FDP,
@@ -30,6 +31,7 @@ import {
   DATA,
   DATA_SIZE,
   EDGE,
+  followsFlags,
   GS_BASE,
   PAGE,
   Results,
@@ -149,7 +151,7 @@ function loadContext(context: Context, c: CpuCase): void {
   context.u64[OFF_GS_BASE >> 3] = BigInt(GS_BASE);
   const fx = new DataView(c.fx.buffer, c.fx.byteOffset);
   const view = new DataView(context.u8.buffer, context.u8.byteOffset);
-  context.u32[OFF_MXCSR >> 2] = fx.getUint32(24, true);
+  context.u32[OFF_MXCSR >> 2] = fx.getUint32(24, true) | (followsFlags(c) ? MXCSR_EXACT : 0);
   view.setUint16(OFF_FCW, fx.getUint16(0, true), true);
   view.setUint16(OFF_FSW, fx.getUint16(2, true), true);
   view.setUint16(OFF_FTW, fx.getUint8(4), true);
@@ -166,7 +168,7 @@ function loadContext(context: Context, c: CpuCase): void {
 function storeFx(context: Context, bytes: Uint8Array): void {
   const fx = new DataView(bytes.buffer, bytes.byteOffset);
   const view = new DataView(context.u8.buffer, context.u8.byteOffset);
-  fx.setUint32(24, context.u32[OFF_MXCSR >> 2]!, true);
+  fx.setUint32(24, context.u32[OFF_MXCSR >> 2]! & ~MXCSR_EXACT, true);
   fx.setUint16(0, view.getUint16(OFF_FCW, true), true);
   fx.setUint16(2, view.getUint16(OFF_FSW, true), true);
   fx.setUint8(4, view.getUint16(OFF_FTW, true));

@@ -1,6 +1,6 @@
 /**
- * A CPU in front of the virtual one, run in exact steps of one instruction, that sets MXCSR's sticky flags whatever its control
- * bits are. What the virtual CPU does otherwise than the host's and this one does not, is for want of these flags.
+ * A CPU in front of the virtual one, run in exact steps of one instruction, that sets MXCSR's sticky flags also where they are not
+ * followed. What the virtual CPU does otherwise than the host's and this one does not, is for want of these flags.
  */
 
 import type { AddressSpace } from '../../src/lvm/address-space.ts';

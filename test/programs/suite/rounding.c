@@ -51,6 +51,43 @@ static void flags_x87(void) {
   FLAGS(ds = (double)lbig);
 }
 
+// Long enough to be hot: one odd value somewhere in the last round.
+static volatile double values[1000];
+static volatile float floats[1000];
+static void flags_in_loops(void) {
+  static const double odd[] = {1, 0, DBL_MAX, 0x1p-1060, 0x1p-600, NAN, INFINITY, -1e10};
+  for (int which = 0; which < 8; which++) {
+    for (int kept = 0; kept < 2; kept++) {
+      for (int i = 0; i < 1000; i++) floats[i] = values[i] = 1 + i / 8.0;
+      double sum = 0, product = 0, roots = 0;
+      float single = 0;
+      long integers = 0, less = 0;
+      for (int round = 0; round < 300; round++) {
+        if (round == 299) floats[700] = values[700] = odd[which];
+        if (round == 298) feclearexcept(kept ? FE_ALL_EXCEPT & ~FE_INEXACT : FE_ALL_EXCEPT);
+        for (int i = 0; i < 1000; i++) {
+          double x = values[i];
+          sum += 1 / x;
+          if (which < 6) product += x * x;
+          roots += sqrt(x);
+          single += floats[i] * 0.25f;
+          integers += (int)x;
+          less += x < 50;
+        }
+        if (round == 150) raised("before");
+      }
+      printf("%d %d: %a %a %a %a %ld %ld ", which, kept, sum, product, roots, single, integers, less);
+      raised("loop");
+    }
+  }
+  // Exact all the time.
+  double exact = 0;
+  feclearexcept(FE_ALL_EXCEPT);
+  for (int i = 0; i < 30000; i++) exact += (i & 15) * 0.5;
+  printf("%a ", exact);
+  raised("exact");
+}
+
 static void flags_sse(void) {
   FLAGS(ds = d1 / d3);
   FLAGS(ds = d1 / 2);
@@ -143,7 +180,7 @@ int main(void) {
   for (int i = 1; i < 5000; i++) up += d1 / i;
   printf("%a %a\n", sum, up);
   fesetround(FE_TONEAREST);
-  printf("\n# differs: fenv\n");
   flags_sse();
+  flags_in_loops();
   return 0;
 }
