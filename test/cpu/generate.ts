@@ -196,6 +196,8 @@ export class Generator {
     const code: number[] = [];
     const forms: number[] = [];
     const boundaries: [number, number][] = [];
+    /** Of the UD2 behind calls, where a return leads with the flags as they are there. */
+    const returns: number[] = [];
     let undefinedFlags = 0;
     let last: Instruction | null = null;
     const company = length === 1 ? [head] : this.#company(head, common.plainMxcsr);
@@ -206,7 +208,9 @@ export class Generator {
       if (made === null) continue;
       boundaries.push([code.length, undefinedFlags]);
       code.push(...made.bytes);
+      if (made.decoded.flow === 'ret') for (const i of returns) boundaries[i]![1] |= undefinedFlags;
       if (made.decoded.operands[0]?.kind === 'target') {
+        if (made.decoded.flow === 'call') returns.push(boundaries.length);
         boundaries.push([code.length, undefinedFlags]);
         code.push(0x0f, 0x0b);
       }
