@@ -7,6 +7,7 @@ import {
   ARITHMETIC_FLAGS,
   DF,
   MXCSR_DEFAULT,
+  TF,
   VECTOR_DB,
   VECTOR_GP,
   VECTOR_PF,
@@ -166,6 +167,7 @@ export function whyNotComparable(c: CpuCase, expected: CpuResult, actual: CpuRes
   if (isExtended(c, actual)) return 'AVX, MOVBE and the like, jumped to: the host has it';
   if (usesFs(c, actual)) return "an access through FS, jumped to: the harness's own thread-local memory";
   if (isFarTransfer(c, expected, actual)) return 'far transfers that get as far as the stack: here all are refused';
+  if (expected.vector === VECTOR_DB && (expected.rflags & TF) !== 0) return 'single steps (docs/limits.md)';
   if (isMisalignedMode(c, actual)) return "MXCSR's bit 17: a mode of AMD's processors";
   return null;
 }
