@@ -126,7 +126,7 @@ function kernels(): void {
         sum = end;
         return median(lines.slice(WARM_UP).map(Number));
       };
-      compare('kernel', `${kernel} -${optimization}`, measure, Math.max(1, Math.round(runs / 2)));
+      compare('kernel', `${kernel} -${optimization}`, measure, runs);
     }
   }
 }
