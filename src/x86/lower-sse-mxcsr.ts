@@ -114,6 +114,7 @@ export function leaveUnlessCalm(ctx: LoweringContext, f: Omit<Floating, 'type'>,
   code.end();
 }
 
+/** Pushes an i32: nonzero when the operation, judged as `by` says, raises no flag that is not set. */
 function pushCalm(
   ctx: LoweringContext,
   { op, a, b, operands = 'v128' }: Omit<Floating, 'type'>,
